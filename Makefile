@@ -1,0 +1,60 @@
+# `make demo` and `make test` need git, make and Python 3.11 or newer; everything else is installed into .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DEVSTAMP := $(VENV)/.installed-test
+
+.PHONY: demo test test-quick lint format bench docs nightly clean help
+
+help:
+	@echo "make demo     codes, certificates and retrieval numbers on digits -> report/index.html"
+	@echo "make test     the whole test suite"
+	@echo "make lint     ruff and pyright"
+	@echo "make bench    speed, scaling and peers (about 10 minutes)"
+	@echo "make docs     check the documentation pages"
+	@echo "make nightly  long property tests"
+
+$(STAMP): pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
+		{ echo "Cannot create $(VENV): this Python has no venv module (Debian: apt-get install python3-venv)."; rm -rf $(VENV); exit 1; }
+	@$(BIN)/python -c 'import sys; v = sys.version.split()[0]; sys.exit(0 if sys.version_info >= (3, 11) else f"Python 3.11 or newer is needed, this is {v}. Pass PYTHON=/path/to/python3.12.")' \
+		|| { rm -rf $(VENV); exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(DEVSTAMP): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@
+
+demo: $(STAMP)
+	$(BIN)/hashers compare --dataset digits --bits 16,32,64 --functions linear,kernel --report report
+	@echo "Open report/index.html in a browser."
+
+test: $(DEVSTAMP)
+	$(BIN)/python -m pytest -n 2 -q
+
+test-quick: $(DEVSTAMP)
+	$(BIN)/python -m pytest -n 2 -q -m "not slow"
+
+lint: $(DEVSTAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright --level error
+
+format: $(DEVSTAMP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(DEVSTAMP)
+	$(BIN)/python -m benchmarks
+
+docs: $(DEVSTAMP)
+	$(BIN)/python -m pytest -q tests/docs
+
+nightly: $(DEVSTAMP)
+	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -n 2 -q
+	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$(VENV)/numba-boundscheck $(BIN)/python -m pytest -n 2 -q
+
+clean:
+	rm -rf $(VENV) report build dist .pytest_cache .ruff_cache .hypothesis
