@@ -1,0 +1,30 @@
+"""Binary quadratic programs, for two-step supervised hashing and for whoever has a QUBO or a max-cut."""
+
+from bqp import callbacks
+from bqp.errors import (
+    BackendNotFound,
+    BQPError,
+    BQPWarning,
+    FormatError,
+    ParameterError,
+    ProblemError,
+)
+from bqp.problem import BQP
+from bqp.solution import Bound, Solution, Status, Trace
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BQP",
+    "BQPError",
+    "BQPWarning",
+    "BackendNotFound",
+    "Bound",
+    "FormatError",
+    "ParameterError",
+    "ProblemError",
+    "Solution",
+    "Status",
+    "Trace",
+    "callbacks",
+]

@@ -1,0 +1,236 @@
+"""One-flip tabu search: the update of all deltas is fused with the search for the next move.
+
+Deltas, rows and stamps are padded to blocks of 128, so that the inner loops have a constant trip count and vectorise.
+Each block keeps its least delta over all variables and over those that are free (not tabu); a move looks at the block
+minima, then inside the winning block. A tabu variable may move if that gives a new best (aspiration).
+
+`counters`: [iteration, iteration of the last improvement, random state]; `energy`: [current, best] relative to the
+start, in the problem's unit. `best_x` follows `energy[1]`. All state is the caller's, so a run resumes where it stopped.
+"""
+
+import numpy as np
+
+from bqp.kernels._jit import jit_kernel
+
+__all__ = ["BLOCK", "tabu_dense", "tabu_sparse", "tabu_structured"]
+
+BLOCK = 128
+
+
+@jit_kernel
+def _next_random(counters):
+    """Xorshift64: the next non-negative pseudo-random integer, below 2**62."""
+    s = np.uint64(counters[2])
+    s ^= s << np.uint64(13)
+    s ^= s >> np.uint64(7)
+    s ^= s << np.uint64(17)
+    counters[2] = np.int64(s)
+    return np.int64(s >> np.uint64(2))
+
+
+@jit_kernel
+def _update_block(row, step, x, delta, stamp, now, big, lo):
+    """Add step * x_j * row_j to the deltas of one block; return its least delta and its least free delta."""
+    number = delta.dtype.type
+    least = big
+    least_free = big
+    for k in range(BLOCK):
+        j = lo + k
+        value = number(delta[j] + number(step * number(x[j])) * number(row[j]))
+        delta[j] = value
+        free = value if stamp[j] <= now else big
+        least = value if value < least else least
+        least_free = free if free < least_free else least_free
+    return least, least_free
+
+
+@jit_kernel
+def _scan_block(delta, stamp, now, big, lo):
+    least = big
+    least_free = big
+    for k in range(BLOCK):
+        value = delta[lo + k]
+        free = value if stamp[lo + k] <= now else big
+        least = value if value < least else least
+        least_free = free if free < least_free else least_free
+    return least, least_free
+
+
+@jit_kernel
+def _choose(delta, stamp, now, block_least, block_free, energy, aspirate, big, counters):
+    """Pick the next variable: the best one if it gives a new best, else the best free one; ties at random; -1: none."""
+    n_blocks = block_least.shape[0]
+    random = _next_random(counters)
+    shift = random % n_blocks
+    least = big
+    least_free = big
+    at = -1
+    at_free = -1
+    for k in range(n_blocks):
+        b = k + shift
+        if b >= n_blocks:
+            b -= n_blocks
+        if block_least[b] < least:
+            least, at = block_least[b], b
+        if block_free[b] < least_free:
+            least_free, at_free = block_free[b], b
+    any_variable = aspirate and at >= 0 and energy[0] + least < energy[1]
+    block = at if any_variable else at_free
+    if block < 0:
+        return -1
+    wanted = least if any_variable else least_free
+    offset = (random >> 20) % BLOCK
+    for k in range(BLOCK):
+        j = block * BLOCK + ((k + offset) & (BLOCK - 1))
+        if delta[j] == wanted and (any_variable or stamp[j] <= now):
+            return j
+    return -1
+
+
+@jit_kernel
+def _account(x, best_x, delta, stamp, i, tenure, spread, energy, counters):
+    """Book the move of variable i (already negated in x): energy, best, tabu stamp."""
+    energy[0] += delta[i]
+    delta[i] = -delta[i]
+    counters[0] += 1
+    wait = tenure
+    if spread > 0:
+        wait += _next_random(counters) % spread
+    stamp[i] = np.int32(min(counters[0] + wait, 2**31 - 1))
+    if energy[0] < energy[1]:
+        energy[1] = energy[0]
+        counters[1] = counters[0]
+        return True
+    return False
+
+
+@jit_kernel
+def tabu_dense(
+    Q, mult, x, delta, stamp, best_x, energy, counters, tenure, spread, max_moves, stall, target, aspirate, big
+):
+    """Make up to `max_moves` moves on padded dense rows Q (n, n_pad); stop at the target or after `stall` without gain.
+
+    Returns the moves made.
+    """
+    n_blocks = delta.shape[0] // BLOCK
+    block_least = np.empty(n_blocks, delta.dtype)
+    block_free = np.empty(n_blocks, delta.dtype)
+    number = delta.dtype.type
+    for b in range(n_blocks):
+        block_least[b], block_free[b] = _scan_block(delta, stamp, counters[0], big, b * BLOCK)
+    moves = 0
+    while moves < max_moves and energy[1] > target and counters[0] - counters[1] < stall:
+        i = _choose(delta, stamp, counters[0], block_least, block_free, energy, aspirate, big, counters)
+        if i < 0:
+            counters[0] += 1  # all are tabu: let time pass
+            moves += 1
+            for b in range(n_blocks):
+                block_least[b], block_free[b] = _scan_block(delta, stamp, counters[0], big, b * BLOCK)
+            continue
+        x[i] = -x[i]
+        improved = _account(x, best_x, delta, stamp, i, tenure, spread, energy, counters)
+        kept = delta[i]
+        step = number(-mult * x[i])
+        row = Q[i]
+        for b in range(n_blocks):
+            least, free = _update_block(row, step, x, delta, stamp, counters[0], big, b * BLOCK)
+            block_least[b] = least
+            block_free[b] = free
+        if delta[i] != kept:  # a row with its diagonal: the variable's own delta is already booked
+            delta[i] = kept
+            b = i // BLOCK
+            block_least[b], block_free[b] = _scan_block(delta, stamp, counters[0], big, b * BLOCK)
+        if improved:
+            best_x[:] = x
+        moves += 1
+    return moves
+
+
+@jit_kernel
+def tabu_sparse(
+    indptr, indices, data, mult, x, delta, stamp, best_x, energy, counters,
+    tenure, spread, max_moves, stall, target, aspirate, big,
+):  # fmt: skip
+    """As `tabu_dense`, on CSR rows without a diagonal; a move costs its degree and one scan of the deltas."""
+    n_blocks = delta.shape[0] // BLOCK
+    block_least = np.empty(n_blocks, delta.dtype)
+    block_free = np.empty(n_blocks, delta.dtype)
+    number = delta.dtype.type
+    moves = 0
+    while moves < max_moves and energy[1] > target and counters[0] - counters[1] < stall:
+        for b in range(n_blocks):
+            block_least[b], block_free[b] = _scan_block(delta, stamp, counters[0], big, b * BLOCK)
+        i = _choose(delta, stamp, counters[0], block_least, block_free, energy, aspirate, big, counters)
+        moves += 1
+        if i < 0:
+            counters[0] += 1
+            continue
+        x[i] = -x[i]
+        improved = _account(x, best_x, delta, stamp, i, tenure, spread, energy, counters)
+        step = number(-mult * x[i])
+        for p in range(indptr[i], indptr[i + 1]):
+            j = indices[p]
+            delta[j] = number(delta[j] + number(step * number(x[j])) * number(data[p]))
+        if improved:
+            best_x[:] = x
+    return moves
+
+
+@jit_kernel(fastmath={"reassoc", "contract", "nsz"})
+def _structured_row(U, d, groups, a, M, indptr, indices, data, n, i, weighted, row):
+    """Write row i of the structured matrix to `row`, with 0 at i itself."""
+    rank = d.shape[0]
+    for r in range(rank):
+        weighted[r] = d[r] * U[i, r]
+    for j in range(n):
+        total = 0.0
+        for r in range(rank):
+            total += U[j, r] * weighted[r]
+        row[j] = total
+    if groups.shape[0] > 0:
+        from_group = M[groups[i]]
+        if a.shape[0] > 0:
+            for j in range(n):
+                row[j] += a[i] * a[j] * from_group[groups[j]]
+        else:
+            for j in range(n):
+                row[j] += from_group[groups[j]]
+    if indptr.shape[0] > 0:
+        for p in range(indptr[i], indptr[i + 1]):
+            row[indices[p]] += data[p]
+    row[i] = 0.0
+
+
+@jit_kernel
+def tabu_structured(
+    U, d, groups, a, M, indptr, indices, data, n, x, delta, stamp, best_x, energy, counters,
+    tenure, spread, max_moves, stall, target, aspirate, big,
+):  # fmt: skip
+    """As `tabu_dense` for Q = U diag(d) U' + a a' o M[g, g'] + csr: each move writes one row, O(n r)."""
+    n_blocks = delta.shape[0] // BLOCK
+    block_least = np.empty(n_blocks, delta.dtype)
+    block_free = np.empty(n_blocks, delta.dtype)
+    row = np.zeros(delta.shape[0])
+    weighted = np.empty(d.shape[0])
+    for b in range(n_blocks):
+        block_least[b], block_free[b] = _scan_block(delta, stamp, counters[0], big, b * BLOCK)
+    moves = 0
+    while moves < max_moves and energy[1] > target and counters[0] - counters[1] < stall:
+        i = _choose(delta, stamp, counters[0], block_least, block_free, energy, aspirate, big, counters)
+        moves += 1
+        step = 0.0
+        improved = False
+        if i < 0:
+            counters[0] += 1
+        else:
+            x[i] = -x[i]
+            improved = _account(x, best_x, delta, stamp, i, tenure, spread, energy, counters)
+            _structured_row(U, d, groups, a, M, indptr, indices, data, n, i, weighted, row)
+            step = -8.0 * x[i]
+        for b in range(n_blocks):
+            least, free = _update_block(row, step, x, delta, stamp, counters[0], big, b * BLOCK)
+            block_least[b] = least
+            block_free[b] = free
+        if improved:
+            best_x[:] = x
+    return moves
