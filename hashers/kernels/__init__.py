@@ -1,0 +1,1 @@
+"""Compiled loops of `hashers`: plain arrays in, plain arrays out."""
