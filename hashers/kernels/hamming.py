@@ -5,6 +5,8 @@ exclusive or. `popcount` compiles to the hardware instruction (``popcntq`` on x8
 side by side, since hashed codes repeat and a single one would wait for its own last store.
 """
 
+from typing import Any
+
 import numpy as np
 from numba import config, types
 from numba.extending import intrinsic
@@ -25,24 +27,24 @@ __all__ = [
 TILE = 16384
 """Database items per tile: 128 KiB of 64-bit codes, which stay in the second-level cache while queries pass."""
 
-if config.DISABLE_JIT:  # pragma: no cover - the interpreter's own path, chosen by NUMBA_DISABLE_JIT=1
 
-    def popcount(word):
-        """Count the set bits of one 64-bit word."""
-        return int(word).bit_count()
+def _popcount(typingctx, word):
+    """Count the set bits of one 64-bit word (LLVM ``ctpop``)."""
+    if not isinstance(word, types.Integer):
+        return None
 
-else:
+    def generate(context, builder, signature, arguments):
+        return builder.ctpop(arguments[0])
 
-    @intrinsic
-    def popcount(typingctx, word):
-        """Count the set bits of one 64-bit word (LLVM ``ctpop``)."""
-        if not isinstance(word, types.Integer):
-            return None
+    return types.int64(types.uint64), generate
 
-        def generate(context, builder, signature, arguments):
-            return builder.ctpop(arguments[0])
 
-        return types.int64(types.uint64), generate
+def _popcount_interpreted(word):
+    """Count the set bits of one word in the interpreter, for runs with NUMBA_DISABLE_JIT=1."""
+    return int(word).bit_count()
+
+
+popcount: Any = _popcount_interpreted if config.DISABLE_JIT else intrinsic(_popcount)
 
 
 @jit_kernel
