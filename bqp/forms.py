@@ -287,12 +287,17 @@ class LowRank(Form):
     def nbytes(self):
         return self.U.nbytes + self.d.nbytes
 
-    def matvec(self, x):
+    def project(self, x: np.ndarray) -> np.ndarray:
+        """The weighted projections d o U'x, shape (r,) or (r, k)."""
         x = np.asarray(x, dtype=np.float64)
         t = np.zeros((self.rank, *x.shape[1:]))
         for a, b, block in self._blocks():
             t += block.T @ x[a:b]
-        t = (t.T * self.d).T
+        return (t.T * self.d).T
+
+    def matvec(self, x):
+        x = np.asarray(x, dtype=np.float64)
+        t = self.project(x)
         out = np.empty(x.shape)
         for a, b, block in self._blocks():
             out[a:b] = block @ t
@@ -406,6 +411,11 @@ class Grouped(Form):
         if x.ndim == 1:
             return np.bincount(self.groups, weights=x, minlength=self.n_groups)
         return np.asarray(_indicator(self.groups, self.n_groups).T @ x)
+
+    @staticmethod
+    def fields_of_groups(groups: np.ndarray, M: np.ndarray, a: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """M times the group sums of a o x (of x when `a` is empty), shape (C,)."""
+        return M @ np.bincount(groups, weights=x * a if a.size else x, minlength=len(M))
 
     def matvec(self, x):
         out = (self.M @ self.group_sums(x))[self.groups]

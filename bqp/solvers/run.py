@@ -1,0 +1,267 @@
+"""The course of one run: its budget, its incumbent, its trace and its observers.
+
+Search code works with running energies; whatever enters the incumbent is re-evaluated by the problem first, so that a
+drifting sum can never be reported.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bqp.callbacks import Callback, Event
+from bqp.errors import ParameterError
+from bqp.problem import BQP
+from bqp.rng import streams
+from bqp.solution import Solution, Status, Trace
+
+__all__ = ["Budget", "Run", "WalkResult", "run_walks"]
+
+_POLL_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class Budget:
+    """When to stop: seconds, moves, or an energy that is good enough; None for no limit."""
+
+    time_limit: float | None = None
+    max_moves: int | None = None
+    target: float | None = None
+
+    def __post_init__(self):
+        if self.time_limit is not None and not self.time_limit >= 0:
+            raise ParameterError(f"time_limit must be a number of seconds >= 0, got {self.time_limit!r}.")
+        if self.max_moves is not None and (not isinstance(self.max_moves, int | np.integer) or self.max_moves < 0):
+            raise ParameterError(f"max_moves must be an integer >= 0, got {self.max_moves!r}.")
+        if self.target is not None and np.isnan(self.target):
+            raise ParameterError("target must be a number, got nan.")
+
+    @property
+    def is_open_ended(self) -> bool:
+        """Whether the caller set a limit that the search should use up."""
+        return self.time_limit is not None or self.max_moves is not None
+
+
+class Run:
+    """State of one search over a spin problem, shared by its walks.
+
+    Parameters
+    ----------
+    problem : BQP
+        In the spin domain.
+    budget : Budget
+    callback : callable or None
+    n_solutions : int
+        How many distinct assignments the pool keeps.
+    lift : callable
+        Turns a spin assignment into the caller's domain (for events and the result).
+    """
+
+    def __init__(
+        self,
+        problem: BQP,
+        budget: Budget,
+        callback: Callback | None = None,
+        n_solutions: int = 1,
+        lift: Callable[[np.ndarray], np.ndarray] = lambda x: x,
+    ):
+        self.problem, self.budget, self.callback, self.n_solutions, self.lift = (
+            problem, budget, callback, n_solutions, lift,
+        )  # fmt: skip
+        self.started = time.perf_counter()
+        self.energy = np.inf
+        self.x: np.ndarray | None = None
+        self.lower_bound = -np.inf
+        self.n_moves = 0
+        self.n_restarts = 0
+        self.status: Status | None = None
+        self.stats: dict[str, Any] = {}
+        self._rows: list[tuple[float, int, float, float]] = []
+        self._pool: dict[bytes, float] = {}
+        self._lock = threading.RLock()
+        self._owner = threading.get_ident()
+        self._changed = False
+        self._live_moves = 0
+
+    # ---- budget ------------------------------------------------------------------------------------------------
+
+    @property
+    def elapsed(self) -> float:
+        return time.perf_counter() - self.started
+
+    @property
+    def stopping(self) -> bool:
+        """Whether walks should come to an end now: time is up, or somebody asked to stop."""
+        if self.status is None and self.budget.time_limit is not None and self.elapsed >= self.budget.time_limit:
+            self.status = Status.TIME_LIMIT
+        return self.status is not None
+
+    def stop(self, status: Status) -> None:
+        if self.status is None:
+            self.status = status
+
+    @property
+    def moves_left(self) -> int | None:
+        return None if self.budget.max_moves is None else max(0, self.budget.max_moves - self.n_moves)
+
+    # ---- incumbent ---------------------------------------------------------------------------------------------
+
+    def offer(self, x: np.ndarray, energy: float | None = None) -> float:
+        """Show an assignment; it becomes the incumbent if its re-evaluated energy is better. Returns that energy.
+
+        `energy`, if given, is the walk's own running value: worse ones are turned away without an evaluation.
+        """
+        if energy is not None and self.n_solutions == 1 and self._clearly_worse(energy):
+            return energy
+        exact = float(self.problem.energy(x))
+        with self._lock:
+            if self.n_solutions > 1:
+                self._remember(x, exact)
+            if exact < self.energy or self.x is None:
+                self.energy, self.x = exact, np.array(x, dtype=np.int8)
+                self._rows.append((self.elapsed, self.n_moves + self._live_moves, exact, self.lower_bound))
+                self._changed = True
+        return exact
+
+    def _clearly_worse(self, energy: float) -> bool:
+        return energy > self.energy + 1e-9 * (1.0 + abs(self.energy))
+
+    def _remember(self, x: np.ndarray, energy: float) -> None:
+        self._pool[np.asarray(x, dtype=np.int8).tobytes()] = energy
+        if len(self._pool) > 4 * self.n_solutions:
+            self._pool = dict(self._best_of_pool())
+
+    def _best_of_pool(self) -> list[tuple[bytes, float]]:
+        return sorted(self._pool.items(), key=lambda item: (item[1], item[0]))[: self.n_solutions]
+
+    def prove(self, lower_bound: float) -> None:
+        """Raise the proven lower bound."""
+        self.lower_bound = max(self.lower_bound, lower_bound)
+
+    def tick(self, moves: int = 0) -> None:
+        """Called by walks between chunks: let observers see the incumbent, and let them stop the run."""
+        self._live_moves = moves
+        if threading.get_ident() != self._owner or self.callback is None or self.x is None:
+            return
+        if self._changed or moves:
+            self._changed = False
+            event = Event(
+                self.elapsed, self.n_moves + moves, self.energy, self.lower_bound, lambda x=self.x: self.lift(x)
+            )
+            if self.callback(event):
+                self.stop(Status.STOPPED)
+
+    def solution(self, problem: BQP, solver: str, default: Status) -> Solution:
+        """The result in the caller's problem (whose domain may differ from the run's)."""
+        assert self.x is not None
+        x = self.lift(self.x)
+        energy = float(problem.energy(x))
+        lower_bound = min(self.lower_bound, energy)
+        status = self.status or default
+        if lower_bound == energy:
+            status = Status.OPTIMAL
+        pool = None
+        if self.n_solutions > 1:
+            self._remember(self.x, self.energy)
+            pool = np.array([self.lift(np.frombuffer(key, dtype=np.int8)) for key, _ in self._best_of_pool()])
+        return Solution(
+            x, energy, status, lower_bound, solver, problem.sense, pool,
+            n_moves=self.n_moves, n_restarts=self.n_restarts, time=self.elapsed,
+            trace=Trace.from_rows(self._rows), stats=self.stats,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class WalkResult:
+    """What one walk brings home: its best assignment, the moves it made, whether it ended by its own rule."""
+
+    x: np.ndarray
+    energy: float
+    moves: int
+    finished: bool
+
+
+WalkFunction = Callable[[int, np.random.Generator, int | None, Callable[[], bool]], WalkResult]
+
+
+def run_walks(
+    run: Run,
+    walk: WalkFunction,
+    seeds: np.random.SeedSequence,
+    n_jobs: int,
+    max_walks: int | None,
+    commit: Callable[[int, WalkResult], None] | None = None,
+    epoch_size: int = 8,
+) -> None:
+    """Run independent walks in epochs until the budget is spent, `max_walks` are done or the target is met.
+
+    Walk k gets the k-th child of `seeds`; an epoch has 1, 2, 4, ... up to `epoch_size` walks, whatever the number of
+    threads, and its results are committed in order of k. So the answer does not depend on `n_jobs`.
+    """
+    target = run.budget.target
+    k, size = 0, 1
+    while not run.stopping and (max_walks is None or k < max_walks):
+        left = run.moves_left
+        count = size if max_walks is None else min(size, max_walks - k)
+        if left is not None:
+            if left < count and k > 0 or left == 0:
+                run.stop(Status.MAX_MOVES)
+                return
+            count = min(count, left)
+        cap = None if left is None else left // count
+        results = _run_epoch(run, walk, k, streams(seeds, count), cap, n_jobs)
+        for index, result in enumerate(results):
+            if result is None:
+                continue
+            run.n_moves += result.moves
+            run.n_restarts += 1
+            exact = run.offer(result.x, result.energy)
+            if commit is not None:
+                commit(k + index, WalkResult(result.x, exact, result.moves, result.finished))
+            if target is not None and exact <= target:
+                run.stop(Status.TARGET_REACHED)
+                break
+        run.tick()
+        k += count
+        size = min(2 * size, epoch_size)
+    if run.budget.max_moves is not None and run.n_moves >= run.budget.max_moves and not run.stopping:
+        run.stop(Status.MAX_MOVES)
+
+
+def _run_epoch(run, walk, first, rngs, cap, n_jobs) -> list[WalkResult | None]:
+    """Results in order; a walk behind one that met the target is dropped, so that the answer is that of n_jobs = 1."""
+    target = run.budget.target
+    met_by = [len(rngs)]  # index of the first walk that met the target
+
+    def one(index: int) -> WalkResult | None:
+        if index > met_by[0] or (index > 0 and run.stopping):
+            return None
+        result = walk(first + index, rngs[index], cap, lambda: run.stopping or index > met_by[0])
+        if target is not None and result.energy <= target:
+            met_by[0] = min(met_by[0], index)
+        return result
+
+    if n_jobs == 1 or len(rngs) == 1:
+        return [one(index) for index in range(len(rngs))]
+    executor = ThreadPoolExecutor(max_workers=min(n_jobs, len(rngs)))
+    try:
+        futures: list[Future] = [executor.submit(one, index) for index in range(len(rngs))]
+        pending = set(futures)
+        while pending:
+            _, pending = wait(pending, timeout=_POLL_SECONDS)
+            run.tick()
+        results = [future.result() for future in futures]
+    except KeyboardInterrupt:
+        run.stop(Status.STOPPED)
+        raise
+    finally:
+        executor.shutdown(wait=True, cancel_futures=True)
+    if target is None:
+        return results
+    return [result if index <= met_by[0] else None for index, result in enumerate(results)]

@@ -1,0 +1,397 @@
+"""Walks: the state of one local search, over whichever storage suits the problem.
+
+`prepare(problem)` chooses the storage once, and `start(x)` begins a walk from an assignment; the arrays of the problem
+are shared by all walks and threads, those of the state belong to the walk. Integer data are held in the narrowest
+integers that are exact: rows of int8 to int32, deltas of int32, in units of a power of two.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+import scipy.sparse as sp
+
+from bqp.forms import Dense, Form, Grouped, LowRank, Sparse, Sum
+from bqp.problem import BQP
+
+__all__ = ["Storage", "Walk", "prepare"]
+
+DENSE_BELOW = 0.05  # density from which dense rows beat CSR
+WRITE_OUT_BELOW = 1024  # structured forms this small are written out
+REBUILD_AFTER = 100_000  # moves after which inexact deltas are computed afresh
+_BLOCK = 128
+
+
+def prepare(problem: BQP) -> Storage:
+    """Choose dense rows, CSR rows or the structured form for a spin problem."""
+    form = problem.Q
+    if isinstance(form, Sparse):
+        if form.n <= WRITE_OUT_BELOW // 4 or (form.Q.nnz >= DENSE_BELOW * form.n**2 and form.n <= 20_000):
+            return DenseStorage(problem, Dense(form.Q.toarray(), check=False))
+        return SparseStorage(problem, form)
+    if isinstance(form, Dense):
+        if form.n > WRITE_OUT_BELOW and np.count_nonzero(form.Q) < DENSE_BELOW * form.n**2:
+            return SparseStorage(problem, Sparse(sp.csr_array(form.Q), check=False))
+        return DenseStorage(problem, form)
+    if form.n <= WRITE_OUT_BELOW:
+        return DenseStorage(problem, Dense(form.to_dense(), check=False))
+    return StructuredStorage(problem, form)
+
+
+class Storage(ABC):
+    """The problem's numbers, laid out for kernels; `start` begins a walk."""
+
+    kind: str
+
+    def __init__(self, problem: BQP):
+        self.problem = problem
+        self.n = problem.n
+        self.n_padded = -(-self.n // _BLOCK) * _BLOCK
+
+    @abstractmethod
+    def start(self, x: np.ndarray) -> Walk: ...
+
+
+class Walk(ABC):
+    """State of one local search.
+
+    Attributes
+    ----------
+    x, best_x : ndarray of shape (n_padded,), int8
+        Where the walk stands, and the best it has seen.
+    """
+
+    def __init__(self, storage: Storage, x: np.ndarray, unit: float, exact: bool, dtype, big):
+        self.storage, self.unit, self.exact, self.big = storage, unit, exact, big
+        self.n = storage.n
+        self.x = np.ones(storage.n_padded, np.int8)
+        self.x[: self.n] = x
+        self.best_x = self.x.copy()
+        self.delta = np.full(storage.n_padded, big, dtype)
+        self.stamp = np.full(storage.n_padded, 2**31 - 1, np.int32)
+        self.energies = np.zeros(2)
+        self.counters = np.zeros(3, np.int64)
+        self.base = float(storage.problem.energy(x))
+        self.since_rebuild = 0
+        self._fill_delta()
+
+    def _fill_delta(self) -> None:
+        self.delta[: self.n] = self.storage.problem.flip_deltas(self.x[: self.n]) / self.unit
+
+    @property
+    def energy(self) -> float:
+        return self.base + self.energies[0] * self.unit
+
+    @property
+    def best_energy(self) -> float:
+        return self.base + self.energies[1] * self.unit
+
+    @property
+    def tol(self) -> float:
+        """Improvements up to this are taken for rounding (0 for exact data), in the walk's unit."""
+        return 0.0 if self.exact else 1e-12 * float(np.abs(self.delta[: self.n]).max(initial=0.0))
+
+    def rebuild(self) -> None:
+        """Compute state and energy afresh from x; undoes the drift of inexact sums."""
+        self.base = float(self.storage.problem.energy(self.x[: self.n]))
+        best = float(self.storage.problem.energy(self.best_x[: self.n]))
+        self.energies[:] = 0.0, (best - self.base) / self.unit
+        self.since_rebuild = 0
+        self._fill_delta()
+
+    def _count(self, moves: int) -> int:
+        self.since_rebuild += int(moves)
+        if not self.exact and self.since_rebuild >= REBUILD_AFTER:
+            self.rebuild()
+        return int(moves)
+
+    # ---- descent -----------------------------------------------------------------------------------------------
+
+    def descend(self, order: np.ndarray, start: int, stop: int, max_moves: int) -> tuple[int, int]:
+        """Visit order[start:stop] once; returns (next position, moves)."""
+        position, moves = self._descend(order, start, stop, self.tol, max_moves)
+        return int(position), self._count(moves)
+
+    def descend_greedy(self, max_moves: int) -> tuple[bool, int]:
+        """Flip the best variable, up to `max_moves` times; returns (no variable improves, moves)."""
+        finished, moves = self._descend_greedy(self.tol, max_moves)
+        return bool(finished), self._count(moves)
+
+    @abstractmethod
+    def _descend(self, order, start, stop, tol, max_moves): ...
+
+    @abstractmethod
+    def _descend_greedy(self, tol, max_moves): ...
+
+    def settle(self) -> None:
+        """Make the present assignment the best one (after a descent, which never rises)."""
+        self.best_x[:] = self.x
+        self.energies[1] = self.energies[0]
+
+    # ---- tabu --------------------------------------------------------------------------------------------------
+
+    def begin_tabu(self, seed: int) -> None:
+        """Clear the tabu stamps and start counting moves without gain from here."""
+        self.stamp[: self.n] = 0
+        self.counters[:] = 0, 0, seed | 1
+        self.settle()
+        self._fill_delta()
+
+    def tabu(self, max_moves, tenure, spread, stall, target=-np.inf, aspirate=True) -> int:
+        """Up to `max_moves` tabu moves; stops at energy `target` or after `stall` moves without a new best."""
+        limit = (target - self.base) / self.unit
+        moves = self._tabu(int(max_moves), int(tenure), int(spread), int(stall), float(limit), bool(aspirate))
+        return self._count(moves)
+
+    @abstractmethod
+    def _tabu(self, max_moves, tenure, spread, stall, target, aspirate): ...
+
+
+class DenseStorage(Storage):
+    """Rows of n padded entries, int8 to int32 for integer data, else float64."""
+
+    kind = "dense"
+
+    def __init__(self, problem: BQP, form: Dense):
+        super().__init__(problem)
+        Q = form.Q
+        self.unit, integral = _unit(Q, problem.c)
+        bound = (4.0 * form.abs_row_sums().max(initial=0.0) + 2.0 * np.abs(problem.c).max(initial=0.0)) / self.unit
+        self.exact = integral and bound < 2.0**52
+        if integral and bound < 2.0**29:
+            largest = 4.0 * np.abs(Q).max(initial=0.0) / self.unit
+            self.dtype = np.dtype(np.int32)
+            self.row_dtype = np.dtype(np.int8 if largest <= 127 else np.int16 if largest <= 32767 else np.int32)
+        else:
+            self.dtype = self.row_dtype = np.dtype(np.float64)
+        self.rows = np.zeros((self.n, self.n_padded), self.row_dtype)
+        for a in range(0, self.n, 1024):
+            self.rows[a : a + 1024, : self.n] = Q[a : a + 1024] * (4.0 / self.unit)
+        self.rows[np.arange(self.n), np.arange(self.n)] = 0
+        self.big = self.dtype.type(2**30) if self.dtype == np.int32 else self.dtype.type(1e300)
+
+    def start(self, x):
+        return DenseWalk(self, x, self.unit, self.exact, self.dtype, self.big)
+
+
+class DenseWalk(Walk):
+    storage: DenseStorage
+
+    def _descend(self, order, start, stop, tol, max_moves):
+        from bqp.kernels.descent import descend_dense
+
+        return descend_dense(
+            self.storage.rows, 2.0, self.x, self.delta, order, start, stop, tol, max_moves, self.energies
+        )
+
+    def _descend_greedy(self, tol, max_moves):
+        from bqp.kernels.descent import descend_dense_greedy
+
+        return descend_dense_greedy(
+            self.storage.rows, 2.0, self.x, self.delta, self.n, tol, max_moves, self.energies
+        )  # fmt: skip
+
+    def _tabu(self, max_moves, tenure, spread, stall, target, aspirate):
+        from bqp.kernels.tabu import tabu_dense
+
+        return tabu_dense(
+            self.storage.rows, 2.0, self.x, self.delta, self.stamp, self.best_x, self.energies, self.counters,
+            tenure, spread, max_moves, stall, target, aspirate, self.big,
+        )  # fmt: skip
+
+
+class SparseStorage(Storage):
+    """CSR rows without a diagonal; values int32 for integer data, else float64."""
+
+    kind = "sparse"
+
+    def __init__(self, problem: BQP, form: Sparse):
+        super().__init__(problem)
+        Q = form.Q.tocoo()
+        off = Q.row != Q.col
+        Q = sp.csr_array((Q.data[off], (Q.row[off], Q.col[off])), shape=Q.shape)
+        Q.sort_indices()
+        self.unit, integral = _unit(Q.data, problem.c)
+        bound = (4.0 * form.abs_row_sums().max(initial=0.0) + 2.0 * np.abs(problem.c).max(initial=0.0)) / self.unit
+        self.exact = integral and bound < 2.0**52
+        self.dtype = np.dtype(np.int32 if integral and bound < 2.0**29 else np.float64)
+        self.indptr, self.indices = Q.indptr, Q.indices
+        self.data = (Q.data * (4.0 / self.unit)).astype(self.dtype)
+        self.big = self.dtype.type(2**30) if self.dtype == np.int32 else self.dtype.type(1e300)
+
+    def start(self, x):
+        return SparseWalk(self, x, self.unit, self.exact, self.dtype, self.big)
+
+
+class SparseWalk(Walk):
+    storage: SparseStorage
+
+    def _csr(self):
+        return self.storage.indptr, self.storage.indices, self.storage.data
+
+    def _descend(self, order, start, stop, tol, max_moves):
+        from bqp.kernels.descent import descend_sparse
+
+        return descend_sparse(
+            *self._csr(), 2.0, self.x, self.delta, order, start, stop, tol, max_moves, self.energies
+        )  # fmt: skip
+
+    def _descend_greedy(self, tol, max_moves):
+        from bqp.kernels.descent import descend_sparse_greedy
+
+        return descend_sparse_greedy(*self._csr(), 2.0, self.x, self.delta, self.n, tol, max_moves, self.energies)
+
+    def _tabu(self, max_moves, tenure, spread, stall, target, aspirate):
+        from bqp.kernels.tabu import tabu_sparse
+
+        return tabu_sparse(
+            *self._csr(), 2.0, self.x, self.delta, self.stamp, self.best_x, self.energies, self.counters,
+            tenure, spread, max_moves, stall, target, aspirate, self.big,
+        )  # fmt: skip
+
+
+class StructuredStorage(Storage):
+    """Low rank + groups + sparse, never written out: O(n r) memory."""
+
+    kind = "structured"
+
+    def __init__(self, problem: BQP, form: Form):
+        super().__init__(problem)
+        parts = form.parts if isinstance(form, Sum) else (form,)
+        dense = [part for part in parts if isinstance(part, Dense)]
+        if dense:  # a dense part holds n x n numbers already
+            extra = sp.csr_array(sum(part.Q for part in dense))
+            parts = [part for part in parts if not isinstance(part, Dense)] + [Sparse(extra, check=False)]
+        low_rank = [part for part in parts if isinstance(part, LowRank)]
+        grouped = [part for part in parts if isinstance(part, Grouped)]
+        sparse = [part for part in parts if isinstance(part, Sparse)]
+        for part in grouped[1:]:
+            low_rank.append(part.as_low_rank())
+        self.U, self.d = _stack(low_rank, self.n)
+        self.groups = np.empty(0, np.int32)
+        self.a = np.empty(0)
+        self.M = np.empty((0, 0))
+        if grouped:
+            self.groups, self.M = grouped[0].groups, grouped[0].M
+            if grouped[0].a is not None:
+                self.a = grouped[0].a
+        self.indptr, self.indices, self.data = np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0)
+        if sparse:
+            total = sp.csr_array(sum(part.Q for part in sparse))
+            self.indptr, self.indices, self.data = total.indptr, total.indices, total.data
+        self.diagonal = form.diagonal()
+        self.exact = self.U.dtype == np.int8 and _is_integral(self.d, self.M, self.a, self.data, problem.c)
+
+    def start(self, x):
+        return StructuredWalk(self, x, 1.0, self.exact, np.float64, 1e300)
+
+    def arrays(self):
+        return self.U, self.d, self.groups, self.a, self.M, self.indptr, self.indices, self.data
+
+
+class StructuredWalk(Walk):
+    """Descent keeps t = d o U'x and the group fields; tabu keeps deltas. Each is built when it begins."""
+
+    storage: StructuredStorage
+
+    def _fill_delta(self):
+        if not hasattr(self, "t"):
+            self._build_projections()
+        elif self.in_tabu:
+            super()._fill_delta()
+
+    def _build_projections(self):
+        s = self.storage
+        x = self.x[: self.n].astype(np.float64)
+        self.t = LowRank(s.U, s.d).project(x) if len(s.d) else np.empty(0)
+        self.field = Grouped.fields_of_groups(s.groups, s.M, s.a, x) if s.groups.size else np.empty(0)
+        self.in_tabu = False
+
+    def rebuild(self):
+        in_tabu = self.in_tabu
+        self._build_projections()
+        self.in_tabu = in_tabu
+        super().rebuild()
+
+    @property
+    def tol(self):
+        return 0.0 if self.exact else 1e-12 * self._scale
+
+    @property
+    def _scale(self) -> float:
+        if not hasattr(self, "_scale_value"):
+            self._scale_value = float(np.abs(self.storage.problem.flip_deltas(self.x[: self.n])).max(initial=0.0))
+        return self._scale_value
+
+    def begin_tabu(self, seed):
+        self.in_tabu = True
+        super().begin_tabu(seed)
+
+    def _projections(self):
+        if self.in_tabu:
+            self._build_projections()
+
+    def _descend(self, order, start, stop, tol, max_moves):
+        from bqp.kernels.descent import descend_structured
+
+        self._projections()
+        s = self.storage
+        return descend_structured(
+            *s.arrays(), s.diagonal, s.problem.c, self.x[: self.n], self.t, self.field,
+            order, start, stop, tol, max_moves, self.energies,
+        )  # fmt: skip
+
+    def _descend_greedy(self, tol, max_moves):
+        from bqp.kernels.descent import descend_structured_greedy
+
+        self._projections()
+        s = self.storage
+        return descend_structured_greedy(
+            *s.arrays(), s.diagonal, s.problem.c, self.x[: self.n], self.t, self.field, tol, max_moves, self.energies
+        )
+
+    def _tabu(self, max_moves, tenure, spread, stall, target, aspirate):
+        from bqp.kernels.tabu import tabu_structured
+
+        return tabu_structured(
+            *self.storage.arrays(), self.n, self.x, self.delta, self.stamp, self.best_x, self.energies, self.counters,
+            tenure, spread, max_moves, stall, target, aspirate, self.big,
+        )  # fmt: skip
+
+
+def _unit(Q: np.ndarray, c: np.ndarray) -> tuple[float, bool]:
+    """The largest power of two of which all 4 Q_ij and 2 c_i are multiples, and whether there is one (else 1, False)."""
+    bits = np.int64(0)
+    shift = 2.0**10
+    for values, factor in ((Q, 4.0), (c, 2.0)):
+        for a in range(0, len(values), 4096):
+            block = values[a : a + 4096] * (factor * shift)
+            if block.size == 0:
+                continue
+            if np.abs(block).max() >= 2.0**62:
+                return 1.0, False
+            whole = block.astype(np.int64)
+            if not np.array_equal(whole, block):
+                return 1.0, False
+            bits |= np.bitwise_or.reduce(np.abs(whole), axis=None)
+    if bits == 0:
+        return 1.0, True
+    return float(int(bits) & -int(bits)) / shift, True
+
+
+def _is_integral(*arrays: np.ndarray) -> bool:
+    return all(
+        np.array_equal(array * 8.0, np.rint(array * 8.0)) and np.abs(array).max(initial=0) < 2**40 for array in arrays
+    )
+
+
+def _stack(parts: list[LowRank], n: int) -> tuple[np.ndarray, np.ndarray]:
+    """One C-contiguous U and d for several low-rank parts."""
+    if not parts:
+        return np.empty((n, 0), np.int8), np.empty(0)
+    d = np.concatenate([part.d for part in parts])
+    if len(parts) == 1:
+        return np.ascontiguousarray(parts[0].U), d
+    same = all(part.U.dtype == np.int8 for part in parts)
+    return np.ascontiguousarray(np.hstack([part.U if same else part.U.astype(np.float64) for part in parts])), d
