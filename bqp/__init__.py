@@ -11,6 +11,7 @@ from bqp.errors import (
 )
 from bqp.problem import BQP
 from bqp.solution import Bound, Solution, Status, Trace
+from bqp.solve import available_solvers, solve
 
 __version__ = "0.1.0"
 
@@ -26,5 +27,7 @@ __all__ = [
     "Solution",
     "Status",
     "Trace",
+    "available_solvers",
     "callbacks",
+    "solve",
 ]

@@ -247,7 +247,7 @@ class Sparse(Form):
         return [twin_labels_sparse(self.Q.indptr, self.Q.indices, self.Q.data)]
 
     def pair_values(self, i, j):
-        return np.asarray(self.Q[i, j]).ravel()
+        return sparse_entries(self.Q, i, j)
 
     def to_sparse(self):
         return self.Q.copy()
@@ -523,6 +523,12 @@ class Sum(Form):
 
     def pair_values(self, i, j):
         return self._add("pair_values", i, j)
+
+
+def sparse_entries(Q: sp.csr_array, i: np.ndarray, j: np.ndarray) -> np.ndarray:
+    """Entries Q[i, j] as a plain vector (scipy's releases differ in what fancy indexing returns)."""
+    found = Q[i, j]
+    return np.asarray(found.toarray() if sp.issparse(found) else found, dtype=np.float64).ravel()
 
 
 def as_form(Q) -> Form:

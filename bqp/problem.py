@@ -72,6 +72,7 @@ class BQP:
             raise ParameterError(f"domain must be 'spin' for {{-1, +1}} or 'binary' for {{0, 1}}, got {domain!r}.")
         if sense not in _SENSES:
             raise ParameterError(f"sense must be 'min' or 'max', got {sense!r}.")
+        domain, sense = str(domain), str(sense)
         form = as_form(Q)
         if c is None:
             linear = np.zeros(form.n)

@@ -69,7 +69,7 @@ class TabuSearch(Solver):
         elite_size: int = 8,
         n_restarts: int | None = None,
     ):
-        self.tenure = None if tenure is None else check_count("tenure", tenure, 0)
+        self.tenure = None if tenure is None else check_count("tenure", tenure)
         self.stall = None if stall is None else check_count("stall", stall)
         self.elite_size = check_count("elite_size", elite_size)
         if self.elite_size < 2:
@@ -81,7 +81,7 @@ class TabuSearch(Solver):
         storage = prepare(problem)
         sparse = storage.kind == "sparse"
         tenure = self.tenure if self.tenure is not None else (n // 40 + 20 if sparse else n // 100 + 10)
-        tenure = min(tenure, max(0, n // 4))
+        tenure, spread = min(tenure, max(1, n // 4)), min(10, max(1, n // 4))
         stall = self.stall or (max(20 * n, 5000) if sparse else max(5 * n, 5000))
         run.stats.update(
             storage=storage.kind, row_dtype=str(getattr(storage, "row_dtype", "")), tenure=tenure, stall=stall
@@ -118,7 +118,7 @@ class TabuSearch(Solver):
                 walk = storage.start(np.frombuffer(elite[first][1], dtype=np.int8))
                 made = self._relink(walk, np.frombuffer(elite[second][1], dtype=np.int8), limit, advance, abort, rng)
             walk.begin_tabu(int(rng.integers(1, 2**62)))
-            made += advance(walk, limit - made, abort, made, tenure, 10 if tenure else 0, stall, target)
+            made += advance(walk, limit - made, abort, made, tenure, spread, stall, target)
             return WalkResult(walk.best_x[:n].copy(), walk.best_energy, made, not abort() and made < limit)
 
         def commit(k, result):
