@@ -31,7 +31,7 @@ class Status(Enum):
 
 _ADVICE = {
     Status.OPTIMAL: "Proven optimal: nothing is left to do.",
-    Status.LOCAL_OPTIMUM: "The search ended by its own rule; a time_limit, more restarts or tabu_search may find better.",
+    Status.LOCAL_OPTIMUM: "The search ended by its own rule; a time_limit or more restarts may find better.",
     Status.TARGET_REACHED: "The target was met; lower it to search on.",
     Status.MAX_MOVES: "The budget of moves is spent; raise max_moves or pass the solution as x0 to go on.",
     Status.TIME_LIMIT: "Time is up; raise time_limit or pass the solution as x0 to go on.",

@@ -5,7 +5,7 @@ Each block keeps its least delta over all variables and over those that are free
 minima, then inside the winning block. A tabu variable may move if that gives a new best (aspiration).
 
 `counters`: [iteration, iteration of the last improvement, random state]; `energy`: [current, best] relative to the
-start, in the problem's unit. `best_x` follows `energy[1]`. All state is the caller's, so a run resumes where it stopped.
+start, in the problem's unit. `best_x` follows `energy[1]`. All state is the caller's, so a run resumes.
 """
 
 import numpy as np

@@ -53,8 +53,8 @@ class Exact(Solver):
         n = problem.n
         if n > self.max_n:
             raise ProblemError(
-                f"exact enumeration takes at most {self.max_n} variables, this problem has {n}. Use solver='tabu_search', "
-                "or raise max_n (the time doubles with each variable)."
+                f"exact enumeration takes at most {self.max_n} variables, this problem has {n}. "
+                "Use solver='tabu_search', or raise max_n (the time doubles with each variable)."
             )
         Q, c, rounding = _quantised(problem)
         symmetric = not c.any() and run.n_solutions == 1

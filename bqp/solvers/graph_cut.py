@@ -66,8 +66,9 @@ class GraphCut(Solver):
         if gauge is None:
             i, j = conflict
             raise ProblemError(
-                f"graph_cut needs pairs that attract (Q_ij <= 0), possibly after flipping variables; the pair ({i}, {j}) "
-                f"with Q_ij = {float(Q[i, j]):.6g} closes a cycle that no flipping repairs. Use solver='tabu_search'."
+                f"graph_cut needs pairs that attract (Q_ij <= 0), possibly after flipping variables; "
+                f"the pair ({i}, {j}) with Q_ij = {float(Q[i, j]):.6g} closes a cycle that no flipping repairs. "
+                "Use solver='tabu_search'."
             )
         # In the gauge x = gauge * y the energy is  sum_{i<j} 2 q_ij y_i y_j + sum u_i y_i  with q_ij <= 0: a pair that
         # is cut pays 4 |q_ij|, and y_i = +1 pays 2 u_i more than y_i = -1.

@@ -210,7 +210,7 @@ def run_walks(
         left = run.moves_left
         count = size if max_walks is None else min(size, max_walks - k)
         if left is not None:
-            if left < count and k > 0 or left == 0:
+            if (left < count and k > 0) or left == 0:
                 run.stop(Status.MAX_MOVES)
                 return
             count = min(count, left)

@@ -361,7 +361,7 @@ class StructuredWalk(Walk):
 
 
 def _unit(Q: np.ndarray, c: np.ndarray) -> tuple[float, bool]:
-    """The largest power of two of which all 4 Q_ij and 2 c_i are multiples, and whether there is one (else 1, False)."""
+    """The largest power of two that divides all 4 Q_ij and 2 c_i, and whether there is one (else 1, False)."""
     bits = np.int64(0)
     shift = 2.0**10
     for values, factor in ((Q, 4.0), (c, 2.0)):
