@@ -29,30 +29,32 @@ def _next_random(counters):
 
 
 @jit_kernel
-def _update_block(row, step, x, delta, stamp, now, big, lo):
-    """Add step * x_j * row_j to the deltas of one block; return its least delta and its least free delta."""
+def _update_block(row, step, x, delta, stamp, now, big, b):
+    """Add step * x_j * row_j to the deltas of block b; return its least delta and its least free delta.
+
+    All arrays are (blocks, 128): the inner index is then known to be non-negative, which numba needs to vectorise.
+    """
     number = delta.dtype.type
     least = big
     least_free = big
     for k in range(BLOCK):
-        j = lo + k
-        value = number(delta[j] + number(step * number(x[j])) * number(row[j]))
-        delta[j] = value
-        free = value if stamp[j] <= now else big
-        least = value if value < least else least
-        least_free = free if free < least_free else least_free
+        value = number(delta[b, k] + number(step * number(x[b, k])) * number(row[b, k]))
+        delta[b, k] = value
+        free = value if stamp[b, k] <= now else big
+        least = min(least, value)
+        least_free = min(least_free, free)
     return least, least_free
 
 
 @jit_kernel
-def _scan_block(delta, stamp, now, big, lo):
+def _scan_block(delta, stamp, now, big, b):
     least = big
     least_free = big
     for k in range(BLOCK):
-        value = delta[lo + k]
-        free = value if stamp[lo + k] <= now else big
-        least = value if value < least else least
-        least_free = free if free < least_free else least_free
+        value = delta[b, k]
+        free = value if stamp[b, k] <= now else big
+        least = min(least, value)
+        least_free = min(least_free, free)
     return least, least_free
 
 
@@ -115,9 +117,12 @@ def tabu_dense(
     n_blocks = delta.shape[0] // BLOCK
     block_least = np.empty(n_blocks, delta.dtype)
     block_free = np.empty(n_blocks, delta.dtype)
+    delta2 = delta.reshape(n_blocks, BLOCK)
+    stamp2 = stamp.reshape(n_blocks, BLOCK)
+    x2 = x.reshape(n_blocks, BLOCK)
     number = delta.dtype.type
     for b in range(n_blocks):
-        block_least[b], block_free[b] = _scan_block(delta, stamp, counters[0], big, b * BLOCK)
+        block_least[b], block_free[b] = _scan_block(delta2, stamp2, np.int32(counters[0]), big, b)
     moves = 0
     while moves < max_moves and energy[1] > target and counters[0] - counters[1] < stall:
         i = _choose(delta, stamp, counters[0], block_least, block_free, energy, aspirate, big, counters)
@@ -125,21 +130,21 @@ def tabu_dense(
             counters[0] += 1  # all are tabu: let time pass
             moves += 1
             for b in range(n_blocks):
-                block_least[b], block_free[b] = _scan_block(delta, stamp, counters[0], big, b * BLOCK)
+                block_least[b], block_free[b] = _scan_block(delta2, stamp2, np.int32(counters[0]), big, b)
             continue
         x[i] = -x[i]
         improved = _account(x, best_x, delta, stamp, i, tenure, spread, energy, counters)
         kept = delta[i]
         step = number(-mult * x[i])
-        row = Q[i]
+        row2 = Q[i].reshape(n_blocks, BLOCK)
         for b in range(n_blocks):
-            least, free = _update_block(row, step, x, delta, stamp, counters[0], big, b * BLOCK)
+            least, free = _update_block(row2, step, x2, delta2, stamp2, np.int32(counters[0]), big, b)
             block_least[b] = least
             block_free[b] = free
         if delta[i] != kept:  # a row with its diagonal: the variable's own delta is already booked
             delta[i] = kept
             b = i // BLOCK
-            block_least[b], block_free[b] = _scan_block(delta, stamp, counters[0], big, b * BLOCK)
+            block_least[b], block_free[b] = _scan_block(delta2, stamp2, np.int32(counters[0]), big, b)
         if improved:
             best_x[:] = x
         moves += 1
@@ -155,11 +160,13 @@ def tabu_sparse(
     n_blocks = delta.shape[0] // BLOCK
     block_least = np.empty(n_blocks, delta.dtype)
     block_free = np.empty(n_blocks, delta.dtype)
+    delta2 = delta.reshape(n_blocks, BLOCK)
+    stamp2 = stamp.reshape(n_blocks, BLOCK)
     number = delta.dtype.type
     moves = 0
     while moves < max_moves and energy[1] > target and counters[0] - counters[1] < stall:
         for b in range(n_blocks):
-            block_least[b], block_free[b] = _scan_block(delta, stamp, counters[0], big, b * BLOCK)
+            block_least[b], block_free[b] = _scan_block(delta2, stamp2, np.int32(counters[0]), big, b)
         i = _choose(delta, stamp, counters[0], block_least, block_free, energy, aspirate, big, counters)
         moves += 1
         if i < 0:
@@ -210,10 +217,14 @@ def tabu_structured(
     n_blocks = delta.shape[0] // BLOCK
     block_least = np.empty(n_blocks, delta.dtype)
     block_free = np.empty(n_blocks, delta.dtype)
+    delta2 = delta.reshape(n_blocks, BLOCK)
+    stamp2 = stamp.reshape(n_blocks, BLOCK)
+    x2 = x.reshape(n_blocks, BLOCK)
     row = np.zeros(delta.shape[0])
+    row2 = row.reshape(n_blocks, BLOCK)
     weighted = np.empty(d.shape[0])
     for b in range(n_blocks):
-        block_least[b], block_free[b] = _scan_block(delta, stamp, counters[0], big, b * BLOCK)
+        block_least[b], block_free[b] = _scan_block(delta2, stamp2, np.int32(counters[0]), big, b)
     moves = 0
     while moves < max_moves and energy[1] > target and counters[0] - counters[1] < stall:
         i = _choose(delta, stamp, counters[0], block_least, block_free, energy, aspirate, big, counters)
@@ -228,7 +239,7 @@ def tabu_structured(
             _structured_row(U, d, groups, a, M, indptr, indices, data, n, i, weighted, row)
             step = -8.0 * x[i]
         for b in range(n_blocks):
-            least, free = _update_block(row, step, x, delta, stamp, counters[0], big, b * BLOCK)
+            least, free = _update_block(row2, step, x2, delta2, stamp2, np.int32(counters[0]), big, b)
             block_least[b] = least
             block_free[b] = free
         if improved:

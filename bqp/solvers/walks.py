@@ -8,6 +8,8 @@ integers that are exact: rows of int8 to int32, deltas of int32, in units of a p
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from itertools import chain
 
 import numpy as np
 import scipy.sparse as sp
@@ -156,11 +158,11 @@ class DenseStorage(Storage):
     def __init__(self, problem: BQP, form: Dense):
         super().__init__(problem)
         Q = form.Q
-        self.unit, integral = _unit(Q, problem.c)
+        self.unit, integral = _unit(_blocks_off_diagonal(Q), problem.c)
         bound = (4.0 * form.abs_row_sums().max(initial=0.0) + 2.0 * np.abs(problem.c).max(initial=0.0)) / self.unit
         self.exact = integral and bound < 2.0**52
         if integral and bound < 2.0**29:
-            largest = 4.0 * np.abs(Q).max(initial=0.0) / self.unit
+            largest = 4.0 * _largest_off_diagonal(Q) / self.unit
             self.dtype = np.dtype(np.int32)
             self.row_dtype = np.dtype(np.int8 if largest <= 127 else np.int16 if largest <= 32767 else np.int32)
         else:
@@ -212,7 +214,7 @@ class SparseStorage(Storage):
         off = Q.row != Q.col
         Q = sp.csr_array((Q.data[off], (Q.row[off], Q.col[off])), shape=Q.shape)
         Q.sort_indices()
-        self.unit, integral = _unit(Q.data, problem.c)
+        self.unit, integral = _unit([Q.data], problem.c)
         bound = (4.0 * form.abs_row_sums().max(initial=0.0) + 2.0 * np.abs(problem.c).max(initial=0.0)) / self.unit
         self.exact = integral and bound < 2.0**52
         self.dtype = np.dtype(np.int32 if integral and bound < 2.0**29 else np.float64)
@@ -360,21 +362,32 @@ class StructuredWalk(Walk):
         )  # fmt: skip
 
 
-def _unit(Q: np.ndarray, c: np.ndarray) -> tuple[float, bool]:
+def _blocks_off_diagonal(Q: np.ndarray):
+    """Blocks of rows as float64 copies, with the diagonal set to 0."""
+    step = max(1, (1 << 22) // max(1, Q.shape[1]))
+    for a in range(0, len(Q), step):
+        block = Q[a : a + step].astype(np.float64)
+        rows = np.arange(len(block))
+        block[rows, a + rows] = 0.0
+        yield block
+
+
+def _largest_off_diagonal(Q: np.ndarray) -> float:
+    return max((float(np.abs(block).max(initial=0.0)) for block in _blocks_off_diagonal(Q)), default=0.0)
+
+
+def _unit(pairs: Iterable[np.ndarray], c: np.ndarray) -> tuple[float, bool]:
     """The largest power of two that divides all 4 Q_ij and 2 c_i, and whether there is one (else 1, False)."""
     bits = np.int64(0)
     shift = 2.0**10
-    for values, factor in ((Q, 4.0), (c, 2.0)):
-        for a in range(0, len(values), 4096):
-            block = values[a : a + 4096] * (factor * shift)
-            if block.size == 0:
-                continue
-            if np.abs(block).max() >= 2.0**62:
-                return 1.0, False
-            whole = block.astype(np.int64)
-            if not np.array_equal(whole, block):
-                return 1.0, False
-            bits |= np.bitwise_or.reduce(np.abs(whole), axis=None)
+    for block, factor in chain(((block, 4.0) for block in pairs), [(c, 2.0)]):
+        scaled = block * (factor * shift)
+        if np.abs(scaled).max(initial=0.0) >= 2.0**62:
+            return 1.0, False
+        whole = scaled.astype(np.int64)
+        if not np.array_equal(whole, scaled):
+            return 1.0, False
+        bits |= np.bitwise_or.reduce(np.abs(whole), axis=None)
     if bits == 0:
         return 1.0, True
     return float(int(bits) & -int(bits)) / shift, True

@@ -1,0 +1,98 @@
+"""Flips per second of the dense one-flip tabu move, beside the bandwidth of the memory it reads.
+
+Run: ``python -m benchmarks.micro.flips``. A move reads one row of n entries and updates n deltas. The bandwidth is
+that of summing random rows of the same matrix (same bytes, nothing else to do), measured in the same run; the ratio is
+bytes of rows moved by tabu search over that. A plain numpy move (update all deltas, take the least free one) is the
+peer. Medians over repeats, one thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import numpy as np
+
+import bqp
+from bqp.kernels._jit import jit_kernel
+from bqp.solvers.walks import DenseStorage
+
+
+@jit_kernel(fastmath={"reassoc"})
+def _read_rows(rows, picks):
+    total = np.int64(0)
+    for p in range(picks.shape[0]):
+        row = rows[picks[p]]
+        for j in range(row.shape[0]):
+            total += row[j]
+    return total
+
+
+def _numpy_moves(Q: np.ndarray, x: np.ndarray, delta: np.ndarray, n_moves: int, tenure: int) -> None:
+    stamp = np.zeros(len(x), np.int64)
+    for move in range(n_moves):
+        i = int(np.argmin(np.where(stamp <= move, delta, np.inf)))
+        x[i] = -x[i]
+        kept = -delta[i]
+        delta -= (8.0 * x[i]) * x * Q[i]
+        delta[i] = kept
+        stamp[i] = move + tenure
+
+
+def _median(function, repeats: int) -> float:
+    times = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - began)
+    return float(np.median(times))
+
+
+def measure(n: int, density: float, repeats: int, seconds: float = 0.2) -> dict[str, float | int | str]:
+    """One row of the table for random integer coefficients in [-100, 100]."""
+    rng = np.random.default_rng(n)
+    Q = np.triu(rng.integers(-100, 101, (n, n)) * (rng.random((n, n)) < density)).astype(np.float64)
+    problem = bqp.BQP(Q + Q.T, domain="binary").to_spin()
+    storage = DenseStorage(problem, problem.Q)
+    walk = storage.start(rng.choice([-1, 1], n))
+    walk.begin_tabu(1)
+    settings = (n // 100 + 10, 10, 2**40)
+    walk.tabu(1000, *settings)  # compiled and warm
+    began = time.perf_counter()
+    walk.tabu(2000, *settings)
+    n_moves = max(2000, int(2000 * seconds / (time.perf_counter() - began)))
+    per_move = _median(lambda: walk.tabu(n_moves, *settings), repeats) / n_moves
+    picks = rng.integers(0, n, n_moves)
+    _read_rows(storage.rows, picks[:10])
+    per_row = _median(lambda: _read_rows(storage.rows, picks), repeats) / n_moves
+    x, delta = walk.x[:n].astype(np.float64), problem.flip_deltas(walk.x[:n])
+    spin_rows = problem.Q.to_dense()
+    per_numpy = _median(lambda: _numpy_moves(spin_rows, x, delta, 300, 20), repeats) / 300
+    row_bytes = storage.rows[0].nbytes
+    return {
+        "n": n,
+        "density": density,
+        "row": str(storage.row_dtype),
+        "matrix MiB": round(storage.rows.nbytes / 2**20, 1),
+        "M flips/s": round(1e-6 / per_move, 3),
+        "rows GB/s": round(1e-9 * row_bytes / per_move, 2),
+        "read GB/s": round(1e-9 * row_bytes / per_row, 2),
+        "of bandwidth": round(per_row / per_move, 3),
+        "x numpy": round(per_numpy / per_move, 1),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 2500, 7000])
+    arguments = parser.parse_args()
+    for k, (n, density) in enumerate((n, d) for n in arguments.sizes for d in (0.1, 1.0)):
+        row = measure(n, density, arguments.repeats)
+        if k == 0:
+            print("  ".join(f"{name:>12}" for name in row))
+        print("  ".join(f"{value!s:>12}" for value in row.values()), flush=True)
+
+
+if __name__ == "__main__":
+    main()
