@@ -1,6 +1,7 @@
 """Binary quadratic programs, for two-step supervised hashing and for whoever has a QUBO or a max-cut."""
 
 from bqp import callbacks
+from bqp.bounds import lower_bound
 from bqp.errors import (
     BackendNotFound,
     BQPError,
@@ -9,6 +10,7 @@ from bqp.errors import (
     ParameterError,
     ProblemError,
 )
+from bqp.io import read, write
 from bqp.problem import BQP
 from bqp.solution import Bound, Solution, Status, Trace
 from bqp.solve import available_solvers, solve
@@ -29,5 +31,8 @@ __all__ = [
     "Trace",
     "available_solvers",
     "callbacks",
+    "lower_bound",
+    "read",
     "solve",
+    "write",
 ]
