@@ -1,0 +1,7 @@
+"""Step 2 of two-step hashing: functions that map features to the bits of given codes."""
+
+from hashers.functions.base import ClassifierFunction, HashFunction, as_function
+from hashers.functions.kernel import KernelFunction
+from hashers.functions.linear import LinearFunction
+
+__all__ = ["ClassifierFunction", "HashFunction", "KernelFunction", "LinearFunction", "as_function"]

@@ -1,0 +1,241 @@
+"""What a hash function is, and any scikit-learn classifier as one.
+
+A function is fitted to features and codes, ``fit(X, B)``, and gives real margins ``decision_function(X)`` of shape
+(n_samples, n_bits); ``predict(X)`` codes a margin of at least 0 to +1.
+"""
+
+import math
+from abc import abstractmethod
+from numbers import Real
+
+import numpy as np
+from joblib import Parallel, delayed
+from sklearn.base import BaseEstimator, clone
+from sklearn.utils.validation import check_is_fitted, has_fit_parameter, validate_data
+
+from hashers import packing
+
+__all__ = ["ClassifierFunction", "HashFunction", "as_function", "check_features", "check_positive"]
+
+NARROW = ("float32", "float16", "uint8", "int8", "uint16", "int16", "bool")
+"""Types of X that float32 holds exactly; other types become float64."""
+
+
+def check_features(estimator, X, reset):
+    """Validate features for an estimator: two-dimensional, finite, float32 where that loses nothing.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+        Receives ``n_features_in_`` (and the feature names) with `reset`, is compared with them otherwise.
+    X : array-like or sparse matrix of shape (n_samples, n_features)
+    reset : bool
+
+    Returns
+    -------
+    X : ndarray or csr matrix of shape (n_samples, n_features), float32 or float64
+    """
+    dtype = np.float32 if str(getattr(X, "dtype", "")) in NARROW else np.float64
+    return validate_data(estimator, X, accept_sparse="csr", dtype=dtype, reset=reset)
+
+
+def check_positive(value, name, *, zero=False):
+    """Validate a finite number above 0, or of at least 0 with `zero`, and return it as float."""
+    good = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    if not good or value < 0 or (value == 0 and not zero):
+        raise ValueError(f"{name} must be a finite number {'of at least' if zero else 'above'} 0: {value!r}.")
+    return float(value)
+
+
+class HashFunction(BaseEstimator):
+    """Base of all hash functions: validation, signs and scikit-learn manners; children give `_fit` and `_margins`.
+
+    Attributes
+    ----------
+    n_bits_ : int
+        Code length.
+    n_features_in_ : int
+        Features of X.
+    """
+
+    def fit(self, X, B, sample_weight=None):
+        """Fit the function to codes.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Features; float32 is kept, other types become float64.
+        B : array-like of shape (n_samples, n_bits)
+            Codes in {-1, +1}.
+        sample_weight : array-like of shape (n_samples,), optional
+            Weight of each row, at least 0.
+
+        Returns
+        -------
+        self : HashFunction
+
+        Raises
+        ------
+        ValueError
+            If X holds NaN or infinity, B anything but -1 and +1, shapes differ, or a weight is negative.
+        """
+        B = packing.check_codes(B)
+        X = check_features(self, X, reset=True)
+        if X.shape[0] != len(B):
+            raise ValueError(f"X has {X.shape[0]} rows and B has {len(B)}: one code per row of X is needed.")
+        self.n_bits_ = B.shape[1]
+        self._fit(X, B, self._check_weight(sample_weight, len(B)))
+        return self
+
+    def decision_function(self, X):
+        """Real margins.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+
+        Returns
+        -------
+        margins : ndarray of shape (n_samples, n_bits), float64
+        """
+        check_is_fitted(self)
+        return self._margins(check_features(self, X, reset=False))
+
+    def predict(self, X):
+        """Codes: +1 where the margin is at least 0, else -1; shape (n_samples, n_bits), int8."""
+        return packing.signs(self.decision_function(X))
+
+    def transform(self, X):
+        """The same as `predict`."""
+        return self.predict(X)
+
+    @staticmethod
+    def _check_weight(sample_weight, n):
+        if sample_weight is None:
+            return None
+        weight = np.asarray(sample_weight, dtype=np.float64)
+        if weight.shape != (n,):
+            raise ValueError(f"sample_weight must have shape ({n},), one per row of X: its shape is {weight.shape}.")
+        wrong = ~(np.isfinite(weight) & (weight >= 0))
+        if wrong.any():
+            i = int(np.argmax(wrong))
+            raise ValueError(f"sample_weight must be finite and at least 0: {weight[i]} at {i}.")
+        if not weight.any():
+            raise ValueError("sample_weight is zero for every row: give some row a positive weight.")
+        return weight
+
+    @abstractmethod
+    def _fit(self, X, B, weight):
+        """Fit to validated features and codes; `weight` (n_samples,) or None."""
+
+    @abstractmethod
+    def _margins(self, X):
+        """Margins (n_samples, n_bits) float64 of validated features."""
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "n_bits_")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.target_tags.required = True
+        tags.target_tags.multi_output = True
+        tags.target_tags.two_d_labels = True
+        return tags
+
+
+class ClassifierFunction(HashFunction):
+    """One scikit-learn classifier per bit.
+
+    Parameters
+    ----------
+    estimator : classifier
+        Cloned for each bit and fitted to that bit. Margins are its `decision_function`, else ``predict_proba - 0.5``,
+        else its predictions.
+    n_jobs : int, optional
+        Bits fitted at once.
+
+    Attributes
+    ----------
+    estimators_ : list
+        Fitted classifiers, by bit; a bit that is constant in training holds the number -1.0 or 1.0 instead.
+
+    Notes
+    -----
+    `sample_weight` is passed on to classifiers that take it; for others it is an error.
+
+    Examples
+    --------
+    >>> from sklearn.tree import DecisionTreeClassifier
+    >>> function = ClassifierFunction(DecisionTreeClassifier()).fit([[0.0], [1.0]], [[1, -1], [1, 1]])
+    >>> function.predict([[0.1], [0.9]])
+    array([[ 1, -1],
+           [ 1,  1]], dtype=int8)
+    """
+
+    def __init__(self, estimator, n_jobs=None):
+        self.estimator = estimator
+        self.n_jobs = n_jobs
+
+    def _fit(self, X, B, weight):
+        if weight is not None and not has_fit_parameter(self.estimator, "sample_weight"):
+            raise ValueError(
+                f"{type(self.estimator).__name__} takes no sample_weight. Use a classifier that does, or leave it out."
+            )
+        self.estimators_ = Parallel(n_jobs=self.n_jobs)(
+            delayed(_fit_bit)(self.estimator, X, B[:, k].astype(np.int64), weight) for k in range(B.shape[1])
+        )
+
+    def _margins(self, X):
+        margins = np.empty((X.shape[0], self.n_bits_))
+        for k, estimator in enumerate(self.estimators_):
+            margins[:, k] = estimator if isinstance(estimator, float) else _bit_margins(estimator, X)
+        return margins
+
+
+def _fit_bit(estimator, X, bit, weight):
+    """Fit a clone to one bit; the bit's value where it is constant among the rows that count."""
+    counted = bit if weight is None else bit[weight > 0]
+    if (counted == counted[0]).all():
+        return float(counted[0])
+    return clone(estimator).fit(X, bit) if weight is None else clone(estimator).fit(X, bit, sample_weight=weight)
+
+
+def _bit_margins(estimator, X):
+    if hasattr(estimator, "decision_function"):
+        return np.asarray(estimator.decision_function(X), dtype=np.float64).reshape(X.shape[0])
+    if hasattr(estimator, "predict_proba"):
+        return estimator.predict_proba(X)[:, list(estimator.classes_).index(1)] - 0.5
+    return np.asarray(estimator.predict(X), dtype=np.float64)
+
+
+def as_function(function):
+    """Turn what a user may pass as `function` into an unfitted hash function.
+
+    Parameters
+    ----------
+    function : None, HashFunction or classifier
+        None gives a `KernelFunction`, a classifier is fitted once per bit. What is passed is cloned, never fitted.
+
+    Returns
+    -------
+    function : HashFunction
+
+    Raises
+    ------
+    ValueError
+        For anything else.
+    """
+    if function is None:
+        from hashers.functions.kernel import KernelFunction
+
+        return KernelFunction()
+    if not isinstance(function, type):
+        if isinstance(function, HashFunction):
+            return clone(function)
+        if all(hasattr(function, name) for name in ("fit", "get_params", "predict")):
+            return ClassifierFunction(clone(function))
+    raise ValueError(
+        f"function must be None, a hash function or a scikit-learn classifier: {function!r}. "
+        "Pass an instance, such as KernelFunction(n_anchors=1000) or sklearn.svm.LinearSVC()."
+    )

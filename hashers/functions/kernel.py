@@ -1,0 +1,202 @@
+"""Kernel hash functions: radial basis functions at anchors, then ridge regression of all bits at once."""
+
+from numbers import Real
+
+import numpy as np
+from scipy import sparse
+from sklearn.preprocessing import normalize
+from sklearn.utils import check_random_state
+
+from hashers.functions.base import HashFunction, check_positive
+from hashers.functions.linear import solve_normal_equations
+
+__all__ = ["KernelFunction"]
+
+BLOCK = 4096
+"""Rows whose kernel values are held at once: 31 MiB for 1,000 anchors in float64."""
+
+WIDTH_ROWS = 2000
+"""Training rows that a data-driven width looks at."""
+
+WIDTHS = ("auto", "nearest", "median", "sdh", "ksh")
+
+
+class KernelFunction(HashFunction):
+    """Hash functions that are linear in radial basis functions at anchors.
+
+    phi(x) = (exp(-||x - a_1||^2 / (2 sigma^2)), ..., 1); minimises sum_i w_i ||b_i - W'phi(x_i)||^2 + ridge ||W||^2.
+
+    Parameters
+    ----------
+    n_anchors : int
+        Anchors; all training rows where there are fewer.
+    anchors : {"random", "kmeans"}
+        Random training rows, or k-means centres of at most 20 rows an anchor.
+    sigma : float or {"auto", "nearest", "median", "sdh", "ksh"}
+        Width. From distances of training rows (at most 2,000) to the anchors: "nearest" is the mean distance to the
+        nearest anchor, "median" the median distance / sqrt(2), "auto" the geometric mean of these two, "ksh" the root
+        mean squared distance (the width of KSH). "sdh" is 0.4 (the width of SDH).
+    ridge : float
+        Weight of the penalty.
+    normalize : bool
+        Whether rows are scaled to unit Euclidean length first (rows of zeros stay).
+    random_state : int, RandomState instance or None
+        Choice of the anchors and of the rows that the width looks at.
+
+    Attributes
+    ----------
+    anchors_ : ndarray of shape (n_anchors, n_features)
+        Scaled anchors in the dtype of distances: that of X, or float64 where `sigma_` is too small for float32. A
+        sparse matrix where X is one and anchors are rows of it.
+    sigma_ : float
+        The width used.
+    coef_ : ndarray of shape (n_anchors + 1, n_bits), float64
+        Weights; the last row belongs to the constant.
+
+    Notes
+    -----
+    O(n d m + n m^2) time for m anchors. Kernel values exist for 4,096 rows at a time: memory O(4096 m + m^2) beside X.
+    Distances are products in the dtype of X (float64 where the width is too small for float32); the normal equations
+    are summed and solved in float64: in float32 they lose all digits at 1,000 anchors. Where the Cholesky
+    factorisation fails (ridge 0), least squares takes over.
+
+    "auto" because neither rule is right everywhere: with 64 bits on Fashion-MNIST (nearest 0.38, median 0.63) the
+    geometric mean 0.49 gives a higher precision than both; on embeddings the three agree.
+
+    References
+    ----------
+    Shen, Shen, Liu and Shen, "Supervised discrete hashing", CVPR 2015 (unit rows, sigma 0.4, ridge 0.01).
+    Liu, Wang, Ji, Jiang and Chang, "Supervised hashing with kernels", CVPR 2012.
+
+    Examples
+    --------
+    >>> X = [[1.0, 0.0], [0.9, 0.1], [0.1, 0.9], [0.0, 1.0]]
+    >>> function = KernelFunction(n_anchors=4, random_state=0).fit(X, [[1, 1], [1, 1], [-1, 1], [-1, 1]])
+    >>> function.predict([[0.8, 0.1], [0.1, 0.7]])
+    array([[ 1, 1],
+           [-1, 1]], dtype=int8)
+    """
+
+    def __init__(self, n_anchors=1000, anchors="random", sigma="auto", ridge=1e-2, normalize=True, random_state=None):
+        self.n_anchors = n_anchors
+        self.anchors = anchors
+        self.sigma = sigma
+        self.ridge = ridge
+        self.normalize = normalize
+        self.random_state = random_state
+
+    def _fit(self, X, B, weight):
+        ridge = self._check_parameters()
+        rng = check_random_state(self.random_state)
+        counted = np.arange(len(B)) if weight is None else np.flatnonzero(weight)
+        rows = rng.permutation(counted)
+        chosen, sample = rows[: self.n_anchors], rows[-WIDTH_ROWS:]
+        if self.anchors == "random":
+            self.anchors_ = self._scaled(X[chosen])
+        else:
+            self.anchors_ = self._centres(self._scaled(X[rows[: 20 * self.n_anchors]]), rng)
+            chosen = np.full(self.anchors_.shape[0], -1)
+        self.sigma_ = self._width(self._scaled(X[sample]), sample[:, None] == chosen)
+        if self._too_fine():
+            self.anchors_ = self.anchors_.astype(np.float64)
+
+        m = self.anchors_.shape[0] + 1
+        G, R = np.zeros((m, m)), np.zeros((m, B.shape[1]))
+        for start in range(0, len(B), BLOCK):
+            part = slice(start, start + BLOCK)
+            phi, target = self._map(X[part]), B[part].astype(np.float64)
+            if weight is not None:
+                root = np.sqrt(weight[part])[:, None]
+                phi *= root
+                target *= root
+            G += phi.T @ phi
+            R += phi.T @ target
+        self.coef_ = solve_normal_equations(G, R, ridge)
+
+    def _margins(self, X):
+        margins = np.empty((X.shape[0], self.n_bits_))
+        for start in range(0, X.shape[0], BLOCK):
+            part = slice(start, start + BLOCK)
+            margins[part] = self._map(X[part]) @ self.coef_
+        return margins
+
+    def _check_parameters(self):
+        if isinstance(self.n_anchors, bool) or not isinstance(self.n_anchors, int | np.integer) or self.n_anchors < 1:
+            raise ValueError(f"n_anchors must be a positive integer: {self.n_anchors!r}.")
+        if self.anchors not in ("random", "kmeans"):
+            raise ValueError(f'anchors must be "random" or "kmeans": {self.anchors!r}.')
+        if isinstance(self.sigma, str):
+            if self.sigma not in WIDTHS:
+                raise ValueError(f"sigma must be a number above 0 or one of {', '.join(WIDTHS)}: {self.sigma!r}.")
+        else:
+            check_positive(self.sigma, "sigma")
+        return check_positive(self.ridge, "ridge", zero=True)
+
+    def _scaled(self, X):
+        return normalize(X) if self.normalize else X
+
+    def _centres(self, X, rng):
+        """k-means centres of scaled rows."""
+        from sklearn.cluster import MiniBatchKMeans
+
+        kmeans = MiniBatchKMeans(
+            n_clusters=min(self.n_anchors, X.shape[0]),
+            batch_size=max(2048, 2 * self.n_anchors),
+            max_iter=10,
+            init="random",
+            n_init=1,
+            random_state=rng.randint(2**31 - 1),
+        )
+        return kmeans.fit(X).cluster_centers_
+
+    def _squared_distances(self, X):
+        """Squared distances of scaled rows to the anchors; shape (n, n_anchors), dtype of X, never negative."""
+        product = X @ self.anchors_.T
+        distances = product.toarray() if sparse.issparse(product) else product
+        distances *= -2
+        distances += _squared_norms(X)[:, None]
+        distances += _squared_norms(self.anchors_)
+        return np.maximum(distances, 0, out=distances)
+
+    def _width(self, X, same):
+        """The width: a number, or from distances of sampled rows; `same` marks a row that is its own anchor."""
+        if isinstance(self.sigma, Real):
+            return float(self.sigma)
+        if self.sigma == "sdh":
+            return 0.4
+        squares = np.asarray(self._squared_distances(X), dtype=np.float64)
+        if self.sigma == "ksh":
+            return _usable(np.sqrt(squares.mean()))
+        distances = np.sqrt(squares)
+        median = np.median(distances) / np.sqrt(2)
+        distances[same] = np.inf
+        nearest = distances.min(axis=1)
+        nearest = nearest[np.isfinite(nearest)].mean() if np.isfinite(nearest).any() else median
+        widths = {"nearest": nearest, "median": median, "auto": np.sqrt(nearest * median)}
+        return _usable(widths[self.sigma], median)
+
+    def _map(self, X):
+        """Kernel values and the constant of raw rows; shape (n, n_anchors + 1), float64."""
+        X = self._scaled(X.astype(self.anchors_.dtype, copy=False))
+        values = self._squared_distances(X)
+        values /= -2 * self.sigma_**2
+        phi = np.ones((X.shape[0], self.anchors_.shape[0] + 1))
+        np.exp(values, out=phi[:, :-1], dtype=values.dtype, casting="same_kind")
+        return phi
+
+    def _too_fine(self):
+        """Whether rounding of float32 distances would move the exponent by more than 1e-4."""
+        size = 2 * float(_squared_norms(self.anchors_).max())
+        return size * np.finfo(np.float32).eps > 2e-4 * self.sigma_**2
+
+
+def _squared_norms(X):
+    """Squared Euclidean length of each row; shape (n,), dtype of X."""
+    if sparse.issparse(X):
+        return np.asarray(X.multiply(X).sum(axis=1)).ravel().astype(X.dtype)
+    return np.einsum("ij,ij->i", X, X)
+
+
+def _usable(*widths):
+    """The first width that is a positive number; 1 where all rows coincide."""
+    return float(next((w for w in widths if np.isfinite(w) and w > 0), 1.0))
