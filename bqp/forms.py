@@ -17,7 +17,7 @@ from bqp.errors import ProblemError
 
 __all__ = ["Dense", "Form", "Grouped", "LowRank", "Sparse", "Sum", "as_form"]
 
-_BLOCK_ENTRIES = 1 << 22  # entries of a temporary block: 32 MiB of float64
+_BLOCK_ENTRIES = 1 << 18  # entries of a temporary block: 2 MiB of float64, which stays in cache
 
 
 class Form(ABC):
