@@ -1,0 +1,137 @@
+"""Plain numpy twins of the kernels and answers by looking at every assignment: slow, short and obviously right.
+
+Nothing here calls the code that it checks: problems are read through their numbers (Q written out, c, offset).
+"""
+
+from __future__ import annotations
+
+import itertools
+from fractions import Fraction
+
+import numpy as np
+
+__all__ = [
+    "all_assignments",
+    "all_energies",
+    "are_twins",
+    "components",
+    "deltas_of",
+    "descend",
+    "descend_greedy",
+    "energy_of",
+    "exact_energy",
+    "optimum",
+    "tabu",
+]
+
+
+def all_assignments(n: int, domain: str = "spin") -> np.ndarray:
+    """Every assignment of n variables, shape (2**n, n), int8."""
+    low = -1 if domain == "spin" else 0
+    return np.array(list(itertools.product((low, 1), repeat=n)), dtype=np.int8).reshape(2**n, n)
+
+
+def numbers(problem) -> tuple[np.ndarray, np.ndarray, float]:
+    """Q written out, c and the offset."""
+    return problem.Q.to_dense(), np.array(problem.c), problem.offset
+
+
+def energy_of(Q, c, offset, x) -> float:
+    """x'Qx + c'x + offset."""
+    x = np.asarray(x, dtype=np.float64)
+    return float(x @ Q @ x + c @ x + offset)
+
+
+def exact_energy(problem, x) -> Fraction:
+    """The energy in rational arithmetic: what it is before any rounding."""
+    Q, c, offset = numbers(problem)
+    x = [int(value) for value in x]
+    total = Fraction(offset)
+    for i, x_i in enumerate(x):
+        total += Fraction(float(c[i])) * x_i
+        for j, x_j in enumerate(x):
+            total += Fraction(float(Q[i, j])) * x_i * x_j
+    return total
+
+
+def all_energies(problem) -> tuple[np.ndarray, np.ndarray]:
+    """Every assignment, and the energy of each as a float; exact for integers."""
+    X = all_assignments(problem.n, problem.domain)
+    Q, c, offset = numbers(problem)
+    Y = X.astype(np.float64)
+    return X, ((Y @ Q) * Y).sum(axis=1) + Y @ c + offset
+
+
+def optimum(problem) -> float:
+    """The least energy, for problems whose sums are exact in floats."""
+    return float(all_energies(problem)[1].min())
+
+
+def exact_optimum(problem) -> Fraction:
+    """The least energy in rational arithmetic."""
+    return min(exact_energy(problem, x) for x in all_assignments(problem.n, problem.domain))
+
+
+def deltas_of(Q, c, x) -> np.ndarray:
+    """Energy change of flipping each spin alone: two evaluations each."""
+    x = np.asarray(x, dtype=np.float64)
+    out = np.empty(len(x))
+    for i in range(len(x)):
+        y = x.copy()
+        y[i] = -y[i]
+        out[i] = energy_of(Q, c, 0.0, y) - energy_of(Q, c, 0.0, x)
+    return out
+
+
+def descend(Q, c, x, order, max_moves=np.inf) -> tuple[np.ndarray, int]:
+    """Visit the spins in `order` once, flipping each that improves; returns x and the moves made."""
+    x, moves = np.array(x), 0
+    for i in order:
+        if moves < max_moves and deltas_of(Q, c, x)[i] < 0:
+            x[i], moves = -x[i], moves + 1
+    return x, moves
+
+
+def descend_greedy(Q, c, x, max_moves=np.inf) -> tuple[np.ndarray, int]:
+    """Flip the spin that gains most (the first of them) until none gains; returns x and the moves made."""
+    x, moves = np.array(x), 0
+    while moves < max_moves and len(x) and deltas_of(Q, c, x).min() < 0:
+        i = int(np.argmin(deltas_of(Q, c, x)))
+        x[i], moves = -x[i], moves + 1
+    return x, moves
+
+
+def tabu(Q, c, x, tenure, max_moves, aspirate=True) -> tuple[np.ndarray, np.ndarray, list[int]]:
+    """One-flip tabu search without random ties: the last x, the best x, and the spin of each move (-1: all tabu)."""
+    x = np.array(x)
+    best, flips = x.copy(), []
+    free_from = np.zeros(len(x))
+    for now in range(max_moves):
+        deltas, energy = deltas_of(Q, c, x), energy_of(Q, c, 0.0, x)
+        allowed = free_from <= now
+        if aspirate and energy + deltas.min() < energy_of(Q, c, 0.0, best):
+            allowed[:] = True
+        if not allowed.any():
+            flips.append(-1)
+            continue
+        i = int(np.argmin(np.where(allowed, deltas, np.inf)))
+        x[i] = -x[i]
+        free_from[i] = now + 1 + tenure
+        flips.append(i)
+        if energy_of(Q, c, 0.0, x) < energy_of(Q, c, 0.0, best):
+            best = x.copy()
+    return x, best, flips
+
+
+def are_twins(Q, i: int, j: int) -> bool:
+    """Whether rows i and j agree apart from their own pair."""
+    others = [k for k in range(len(Q)) if k not in (i, j)]
+    return bool(np.array_equal(Q[i, others], Q[j, others]))
+
+
+def components(Q) -> np.ndarray:
+    """Least member of the connected component of each variable, by closing the relation."""
+    reach = (Q != 0) | np.eye(len(Q), dtype=bool)
+    for _ in range(len(Q)):
+        reach = (reach.astype(int) @ reach.astype(int)) > 0
+    return np.argmax(reach, axis=1) if len(Q) else np.empty(0, int)
