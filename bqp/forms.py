@@ -289,25 +289,36 @@ class LowRank(Form):
 
     def project(self, x: np.ndarray) -> np.ndarray:
         """The weighted projections d o U'x, shape (r,) or (r, k)."""
+        return (self._sums(x).T * self.d).T
+
+    def _sums(self, x: np.ndarray) -> np.ndarray:
+        """U'x in float64; int8 columns are read as they are."""
         x = np.asarray(x, dtype=np.float64)
         t = np.zeros((self.rank, *x.shape[1:]))
+        if x.ndim == 1 and self.U.dtype == np.int8:
+            from bqp.kernels.lowrank import lowrank_project
+
+            lowrank_project(self.U, np.ascontiguousarray(x), t)
+            return t
         for a, b, block in self._blocks():
             t += block.T @ x[a:b]
-        return (t.T * self.d).T
+        return t
 
     def matvec(self, x):
         x = np.asarray(x, dtype=np.float64)
         t = self.project(x)
         out = np.empty(x.shape)
+        if x.ndim == 1 and self.U.dtype == np.int8:
+            from bqp.kernels.lowrank import lowrank_apply
+
+            lowrank_apply(self.U, t, out)
+            return out
         for a, b, block in self._blocks():
             out[a:b] = block @ t
         return out
 
     def quadratic(self, x):
-        x = np.asarray(x, dtype=np.float64)
-        t = np.zeros(self.rank)
-        for a, b, block in self._blocks():
-            t += block.T @ x[a:b]
+        t = self._sums(x)
         return float(t * self.d @ t)
 
     def _blocks(self):
@@ -318,6 +329,11 @@ class LowRank(Form):
 
     def diagonal(self):
         out = np.empty(self.n)
+        if self.U.dtype == np.int8:
+            from bqp.kernels.lowrank import lowrank_diagonal
+
+            lowrank_diagonal(self.U, self.d, out)
+            return out
         for a, b, block in self._blocks():
             out[a:b] = np.square(block) @ self.d
         return out

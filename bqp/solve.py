@@ -246,7 +246,8 @@ class _Lifting:
         else:
             self.starts = reduced.restrict(start)
         self.current = list(self.starts)
-        self.energies = [float(part.energy(x)) for part, x in zip(reduced.parts, self.current)]
+        alone = len(reduced.parts) == 1  # then nobody asks for the energy of its start
+        self.energies = [np.nan if alone else float(p.energy(x)) for p, x in zip(reduced.parts, self.current)]
         self.bounds = [-np.inf] * len(self.current)
         self.moves = 0
         self.stopped = False
@@ -254,7 +255,8 @@ class _Lifting:
 
     def unsolved(self, k: int) -> Solution:
         status = Status.STOPPED if self.stopped else Status.TIME_LIMIT
-        return Solution(self.current[k], self.energies[k], status, solver="none", sense=self.problem.sense)
+        energy = float(self.reduced.parts[k].energy(self.current[k]))
+        return Solution(self.current[k], energy, status, solver="none", sense=self.problem.sense)
 
     def _others(self, k: int) -> float:
         return self.reduced.constant + sum(energy for j, energy in enumerate(self.energies) if j != k)
@@ -297,7 +299,7 @@ class _Lifting:
     def assemble(self, solutions: list[Solution], notes: list[str], target: float | None) -> Solution:
         problem = self.problem
         x = np.asarray(self.reduced.lift([solution.x for solution in solutions]), dtype=np.int8)
-        energy = float(problem.energy(x))
+        energy = solutions[0].energy if self.reduced.parts == (problem,) else float(problem.energy(x))
         if self.start is not None:
             start_energy = float(problem.energy(self.start))
             if start_energy < energy or (start_energy == energy and not solutions):

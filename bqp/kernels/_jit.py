@@ -14,7 +14,7 @@ _CACHE = os.environ.get("BQP_NUMBA_CACHE", "1") != "0"
 
 
 def jit_kernel(function=None, *, fastmath=False):
-    """Compile `function` as a kernel; `fastmath` may reassociate sums (never used where exactness is promised)."""
+    """Compile `function` as a kernel; `fastmath` may reassociate sums (exact for integers all the same)."""
 
     def decorate(f):
         return njit(nogil=True, error_model="numpy", cache=_CACHE, fastmath=fastmath)(f)

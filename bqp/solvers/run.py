@@ -161,7 +161,7 @@ class Run:
         """The result in the caller's problem (whose domain may differ from the run's)."""
         assert self.x is not None
         x = self.lift(self.x)
-        energy = float(problem.energy(x))
+        energy = self.energy if problem is self.problem else float(problem.energy(x))
         lower_bound = min(self.lower_bound, energy)
         status = self.status or default
         if lower_bound == energy:

@@ -19,24 +19,27 @@ from bqp.problem import BQP
 
 __all__ = ["Storage", "Walk", "prepare"]
 
-DENSE_BELOW = 0.05  # density from which dense rows beat CSR
-WRITE_OUT_BELOW = 1024  # structured forms this small are written out
+DENSE_FROM = 0.05  # density from which dense rows beat CSR
+DENSE_UP_TO = 20_000  # variables up to which a sparse matrix is written out at all
 REBUILD_AFTER = 100_000  # moves after which inexact deltas are computed afresh
 _BLOCK = 128
 
 
 def prepare(problem: BQP) -> Storage:
-    """Choose dense rows, CSR rows or the structured form for a spin problem."""
+    """Choose dense rows, CSR rows or the structured form for a spin problem.
+
+    Density and structure decide, not size, so that kernels compiled by a small problem serve a large one of its kind.
+    """
     form = problem.Q
     if isinstance(form, Sparse):
-        if form.n <= WRITE_OUT_BELOW // 4 or (form.Q.nnz >= DENSE_BELOW * form.n**2 and form.n <= 20_000):
+        if form.Q.nnz >= DENSE_FROM * form.n**2 and form.n <= DENSE_UP_TO:
             return DenseStorage(problem, Dense(form.Q.toarray(), check=False))
         return SparseStorage(problem, form)
     if isinstance(form, Dense):
-        if form.n > WRITE_OUT_BELOW and np.count_nonzero(form.Q) < DENSE_BELOW * form.n**2:
+        if np.count_nonzero(form.Q) < DENSE_FROM * form.n**2:
             return SparseStorage(problem, Sparse(sp.csr_array(form.Q), check=False))
         return DenseStorage(problem, form)
-    if form.n <= WRITE_OUT_BELOW:
+    if 8 * form.n**2 <= 2 * form.nbytes:  # the structure is no smaller than the matrix
         return DenseStorage(problem, Dense(form.to_dense(), check=False))
     return StructuredStorage(problem, form)
 
