@@ -84,6 +84,11 @@ class BQP:
             raise ProblemError(f"offset must be a number, got {offset!r}.") from error
         if not np.isfinite(constant):
             raise ProblemError(f"offset must be finite, got {constant}.")
+        with np.errstate(over="ignore"):
+            largest = abs(constant) + 4.0 * float(form.abs_row_sums().sum() + np.abs(linear).sum())
+            largest += 4.0 * float(np.abs(form.diagonal()).sum())
+        if not np.isfinite(largest):
+            raise ProblemError("energies would overflow float64: the magnitudes of Q and c add up to infinity. Rescale.")
         if sense == "max":
             form, linear, constant = form.scaled(-1.0), -linear, -constant
         self._freeze(form, linear, constant, domain, sense)
