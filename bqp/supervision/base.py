@@ -11,7 +11,7 @@ from bqp.errors import ProblemError
 
 __all__ = ["Collapse", "Similarity", "check_codes"]
 
-BLOCK_ENTRIES = 1 << 20  # entries of a temporary block: 8 MiB of float64
+BLOCK_ENTRIES = 1 << 18  # entries of a temporary block: 2 MiB of float64, which stays in cache
 
 
 class Similarity(ABC):

@@ -131,8 +131,9 @@ class GroupedSimilarity(Similarity):
         if self.V is None:
             gram = np.zeros((q, q))
             step = max(1, BLOCK_ENTRIES // max(1, q))
+            exact = np.float32 if self.weights is None else np.float64  # counts up to 2**18 are exact in float32
             for a in range(0, self.n, step):
-                block = B[a : a + step].astype(np.float64)
+                block = B[a : a + step].astype(exact)
                 gram += block.T @ (block if self.weights is None else block * self.weights[a : a + step, None])
             return float(np.sum(gram * gram))
         if self.n <= 2048:
