@@ -1,0 +1,314 @@
+"""What every hasher shares: supervision to codes to functions, behind scikit-learn's manners.
+
+A method gives `_learn_codes`, which turns a similarity into codes; this module does the rest.
+"""
+
+import logging
+from abc import abstractmethod
+from numbers import Integral
+
+import numpy as np
+from joblib import effective_n_jobs
+from scipy import sparse
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from hashers import packing
+from hashers.functions.base import HashFunction, as_function, check_features
+
+__all__ = ["Hasher"]
+
+logger = logging.getLogger("hashers")
+
+
+class Hasher(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """Base of two-step hashers: learn codes of the training points, then fit a function to each bit.
+
+    Children set in `__init__` at least `n_bits`, `function`, `n_jobs`, `random_state`, `verbose`, `unlabeled`, and give
+    `_learn_codes`.
+
+    Attributes
+    ----------
+    codes_ : ndarray of shape (n_samples, n_bits), int8
+        Learned codes of the training points; a point without supervision has the code that the functions give it.
+    result_ : bqp.codes.CodeResult
+        What the code learner returned: objective, bounds, trace, the solution of each bit.
+    function_ : HashFunction
+        Functions fitted to the codes of the points that have supervision.
+    n_bits_ : int
+        Code length.
+    n_features_in_ : int
+        Features of X.
+    """
+
+    def fit(self, X, y):
+        """Learn from labels.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Features; finite. float32 is kept, other types become float64.
+        y : array-like of shape (n_samples,) or (n_samples, L)
+            Labels of any comparable kind, similar = equal, `unlabeled` marks unknown ones; or 0/1 label sets, similar =
+            at least one in common, a row of -1 throughout is unknown.
+
+        Returns
+        -------
+        self : Hasher
+
+        Raises
+        ------
+        ValueError
+            If X holds NaN or infinity, y is missing, holds NaN or only one class, or lengths differ.
+        """
+        from bqp import supervision
+
+        if y is None:
+            raise ValueError(
+                f"{type(self).__name__} requires y to be passed, but the target y is None. "
+                "Without labels use fit_pairs or fit_similarity."
+            )
+        X = check_features(self, X, reset=True)
+        y = y if sparse.issparse(y) else np.asarray(y)
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = (y.toarray() if sparse.issparse(y) else y)[:, 0]
+        check_consistent_length(X, y)
+        if y.ndim == 2:
+            S = supervision.from_label_sets(y)
+        else:
+            S = supervision.from_labels(y, unlabeled=self.unlabeled)
+        distinct = np.unique(S.groups[S.known])
+        if len(distinct) == 1:
+            value = y[np.flatnonzero(S.known)[0]]
+            if y.ndim == 2:
+                value = f"the label set {np.flatnonzero(value.toarray() if sparse.issparse(value) else value).tolist()}"
+            raise ValueError(
+                f"y has one class only, {value}, in {int(S.known.sum())} labelled samples: every code would be the "
+                "same. Give at least two classes."
+            )
+        return self._fit(X, S)
+
+    def fit_pairs(self, X, pairs, s):
+        """Learn from pairs of points.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Features of all points.
+        pairs : array-like of shape (m, 2), int
+            Rows of X. A pair counts in both directions.
+        s : array-like of shape (m,), or number
+            Target of each pair: +1 similar, -1 dissimilar, real values allowed.
+
+        Returns
+        -------
+        self : Hasher
+
+        Raises
+        ------
+        ValueError
+            If an index is out of range, a pair has two targets, or no pair is dissimilar.
+
+        Notes
+        -----
+        The functions are fitted to the points that occur in a pair.
+        """
+        from bqp import supervision
+
+        X = check_features(self, X, reset=True)
+        pairs = np.asarray(pairs)
+        if pairs.ndim != 2 or pairs.shape[1] != 2:
+            raise ValueError(f"pairs must have shape (m, 2), two rows of X a pair: its shape is {pairs.shape}.")
+        S = supervision.from_pairs(pairs[:, 0], pairs[:, 1], s, X.shape[0])
+        if np.min(s) > 0:
+            raise ValueError(
+                "every pair is similar: every code would be the same. Give dissimilar pairs (s = -1) as well."
+            )
+        return self._fit(X, S)
+
+    def fit_similarity(self, X, S):
+        """Learn from a similarity of all points.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+        S : bqp.supervision.Similarity, ndarray or sparse matrix of shape (n_samples, n_samples)
+            Targets; entries that a sparse matrix does not store are unknown.
+
+        Returns
+        -------
+        self : Hasher
+
+        Raises
+        ------
+        ValueError
+            If S is not symmetric, holds NaN, or is not of the size of X.
+        """
+        from bqp import supervision
+
+        X = check_features(self, X, reset=True)
+        if not isinstance(S, supervision.Similarity):
+            S = supervision.from_matrix(S)
+        if S.n != X.shape[0]:
+            raise ValueError(f"S is over {S.n} points and X has {X.shape[0]} rows: one point per row is needed.")
+        return self._fit(X, S)
+
+    def transform(self, X):
+        """Hash points.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+
+        Returns
+        -------
+        B : ndarray of shape (n_samples, n_bits), int8
+            Codes in {-1, +1}: +1 where the margin is at least 0.
+        """
+        return packing.signs(self.decision_function(X))
+
+    def decision_function(self, X):
+        """Real margins, whose signs are the codes.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+
+        Returns
+        -------
+        margins : ndarray of shape (n_samples, n_bits), float64
+        """
+        check_is_fitted(self)
+        return self.function_.decision_function(check_features(self, X, reset=False))
+
+    def encode(self, X):
+        """Hash points to bytes.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+
+        Returns
+        -------
+        packed : ndarray of shape (n_samples, ceil(n_bits / 8)), uint8
+            Bit order "little", zero padding; see `hashers.packing`.
+        """
+        return packing.pack(packing.signs(self.decision_function(X)))
+
+    def database_codes(self, X, database="hashed"):
+        """Codes for the database side of a search.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Database points; for "learned" the training points, in their order.
+        database : {"hashed", "learned"}
+            What the functions give; or the learned codes, which have seen the labels of the database: a far easier
+            task, not comparable with the first.
+
+        Returns
+        -------
+        B : ndarray of shape (n_samples, n_bits), int8
+        """
+        if database not in ("hashed", "learned"):
+            raise ValueError(f'database must be "hashed" or "learned": {database!r}.')
+        if database == "hashed":
+            return packing.signs(self.decision_function(X))
+        check_is_fitted(self)
+        X = check_features(self, X, reset=False)
+        if X.shape[0] != len(self.codes_):
+            raise ValueError(
+                f"learned codes exist for the {len(self.codes_)} training points, X has {X.shape[0]} rows. "
+                'Pass the training points, or database="hashed".'
+            )
+        return self.codes_.copy()
+
+    @property
+    def _n_features_out(self):
+        return self.n_bits_
+
+    @abstractmethod
+    def _learn_codes(self, S, n_bits, n_jobs, rng, callback):
+        """Return a `bqp.codes.CodeResult` for a similarity; `rng` is an int seed, `callback` may be None."""
+
+    def _fit(self, X, S):
+        """Learn codes of S, then functions on the points that S says something about."""
+        if isinstance(self.n_bits, bool) or not isinstance(self.n_bits, Integral) or self.n_bits < 1:
+            raise ValueError(f"n_bits must be a positive integer: {self.n_bits!r}.")
+        function = as_function(self.function)
+        rng = check_random_state(self.random_state)
+        code_seed, function_seed = (int(seed) for seed in rng.randint(2**31 - 1, size=2))
+        _seed_unset(function, function_seed)
+        n_bits = int(self.n_bits)
+        with _Progress(n_bits, self.verbose) as progress:
+            result = self._learn_codes(S, n_bits, effective_n_jobs(self.n_jobs), code_seed, progress.callback)
+            progress.say(f"codes of {n_bits} bits in {result.time:.2f} s, objective {result.objective:.6g}; functions")
+            known = np.asarray(S.known)
+            everyone = bool(known.all())
+            function.fit(X if everyone else X[known], result.B if everyone else result.B[known])
+        self.codes_ = np.array(result.B, dtype=np.int8)
+        if not everyone:
+            self.codes_[~known] = function.predict(X[~known])
+        self.result_ = result
+        self.function_: HashFunction = function
+        self.n_bits_ = n_bits
+        return self
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "function_")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.target_tags.required = True
+        tags.target_tags.multi_output = True
+        tags.target_tags.two_d_labels = True
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+
+def _seed_unset(estimator, seed):
+    """Give every random_state parameter that is None, nested ones too, a seed of its own."""
+    names = sorted(
+        name
+        for name, value in estimator.get_params(deep=True).items()
+        if value is None and name.split("__")[-1] == "random_state"
+    )
+    estimator.set_params(**{name: (seed + k) % (2**31 - 1) for k, name in enumerate(names)})
+
+
+class _Progress:
+    """A bar on the standard error stream for ``verbose >= 1``, lines to the logger "hashers" always."""
+
+    def __init__(self, n_bits, verbose):
+        self.n_bits, self.verbose = n_bits, verbose
+        self.bar = None
+
+    def __enter__(self):
+        if self.verbose:
+            from rich.console import Console
+            from rich.progress import Progress
+
+            self.bar = Progress(console=Console(stderr=True), transient=True)
+            self.task = self.bar.add_task("codes", total=self.n_bits)
+            self.bar.start()
+        return self
+
+    def __exit__(self, *exception):
+        if self.bar is not None:
+            self.bar.stop()
+
+    @property
+    def callback(self):
+        return None if self.bar is None else self._update
+
+    def _update(self, event):
+        if self.bar is not None:
+            text = f"codes, objective {event.energy:.6g}"
+            self.bar.update(self.task, completed=min(event.n_moves, self.n_bits), description=text)
+
+    def say(self, text):
+        logger.info(text)
+        if self.bar is not None:
+            self.bar.update(self.task, description=text)
