@@ -186,4 +186,5 @@ def relative_gap(value: float, lower_bound: float) -> float:
         return 0.0
     if not np.isfinite(gap):
         return np.inf
-    return gap / max(abs(lower_bound), np.finfo(np.float64).tiny)
+    with np.errstate(over="ignore"):
+        return float(np.float64(gap) / max(abs(lower_bound), np.finfo(np.float64).tiny))
