@@ -67,42 +67,43 @@ class CoordinateDescent(Solver):
                 x = x0
             else:
                 x = (2 * rng.integers(0, 2, size=problem.n, dtype=np.int8) - 1).astype(np.int8)
-            walk = storage.start(x)
-            moves = self._descend(walk, rng, cap, abort, run, rate)
+            walk, made = storage.start(x), [0]
+            with run.catching_interrupts():
+                self._descend(walk, rng, cap, abort, run, rate, made)
             walk.settle()
-            finished = not abort() and (cap is None or moves < cap)
-            return WalkResult(walk.best_x[: problem.n], walk.best_energy, moves, finished)
+            finished = not abort() and (cap is None or made[0] < cap)
+            return WalkResult(walk.best_x[: problem.n], walk.best_energy, made[0], finished)
 
         limit = self.n_restarts or (None if run.budget.is_open_ended else 10)
         run_walks(run, walk_from, seeds, n_jobs, limit)
 
-    def _descend(self, walk, rng, cap, abort, run, rate) -> int:
-        n, total = walk.n, 0
+    def _descend(self, walk, rng, cap, abort, run, rate, made: list[int]) -> None:
+        """Descend until nothing improves; ``made[0]`` counts the moves, for whoever interrupts."""
+        n = walk.n
         limit = np.iinfo(np.int64).max if cap is None else cap
         if self.order == "greedy":
             finished = False
-            while not finished and total < limit and not abort():
+            while not finished and made[0] < limit and not abort():
                 chunk = max(1, int(rate[0] * _CHUNK_SECONDS) // n)
-                finished, moves = walk.descend_greedy(min(chunk, limit - total))
-                total += moves
-                self._show(walk, run, total)
-            return total
+                finished, moves = walk.descend_greedy(min(chunk, limit - made[0]))
+                made[0] += moves
+                self._show(walk, run, made[0])
+            return
         order = np.arange(n, dtype=np.int32)
         unchanged = 0  # visits since the last flip; n of them end the descent
-        while unchanged < n and total < limit and not abort():
+        while unchanged < n and made[0] < limit and not abort():
             if self.order == "random":
                 rng.shuffle(order)
-            position, before_sweep = 0, total
-            while position < n and total < limit and not abort():
+            position, before_sweep = 0, made[0]
+            while position < n and made[0] < limit and not abort():
                 stop = min(n, position + max(128, int(rate[0] * _CHUNK_SECONDS)))
                 began = time.perf_counter()
-                reached, moves = walk.descend(order, position, stop, limit - total)
+                reached, moves = walk.descend(order, position, stop, limit - made[0])
                 rate[0] = max(1e4, 0.5 * rate[0] + 0.5 * (reached - position) / max(1e-6, time.perf_counter() - began))
-                total += moves
+                made[0] += moves
                 position = reached
-                self._show(walk, run, total)
-            unchanged = n if total == before_sweep and position == n else 0
-        return total
+                self._show(walk, run, made[0])
+            unchanged = n if made[0] == before_sweep and position == n else 0
 
     @staticmethod
     def _show(walk, run, moves) -> None:

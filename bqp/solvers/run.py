@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,7 @@ from bqp.solution import Solution, Status, Trace
 __all__ = ["Budget", "Run", "WalkResult", "run_walks"]
 
 _POLL_SECONDS = 0.05
+_IDLE_WALKS = 64  # walks in a row that found nothing to move, after which a budget of moves is not waited for
 
 
 @dataclass(frozen=True)
@@ -35,17 +37,22 @@ class Budget:
     target: float | None = None
 
     def __post_init__(self):
-        if self.time_limit is not None and not self.time_limit >= 0:
+        if self.time_limit is not None and not (_is_number(self.time_limit) and self.time_limit >= 0):
             raise ParameterError(f"time_limit must be a number of seconds >= 0, got {self.time_limit!r}.")
-        if self.max_moves is not None and (not isinstance(self.max_moves, int | np.integer) or self.max_moves < 0):
+        whole = isinstance(self.max_moves, int | np.integer) and not isinstance(self.max_moves, bool)
+        if self.max_moves is not None and (not whole or self.max_moves < 0):
             raise ParameterError(f"max_moves must be an integer >= 0, got {self.max_moves!r}.")
-        if self.target is not None and np.isnan(self.target):
-            raise ParameterError("target must be a number, got nan.")
+        if self.target is not None and (not _is_number(self.target) or np.isnan(self.target)):
+            raise ParameterError(f"target must be a number, an energy, got {self.target!r}.")
 
     @property
     def is_open_ended(self) -> bool:
         """Whether the caller set a limit that the search should use up."""
         return self.time_limit is not None or self.max_moves is not None
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
 
 
 class Run:
@@ -106,9 +113,23 @@ class Run:
         if self.status is None:
             self.status = status
 
+    @contextmanager
+    def catching_interrupts(self) -> Iterator[None]:
+        """Let Ctrl-C inside end the run, but not before the walk has brought home what it has."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            self.status = Status.STOPPED
+
     @property
     def moves_left(self) -> int | None:
         return None if self.budget.max_moves is None else max(0, self.budget.max_moves - self.n_moves)
+
+    def account(self, moves: int) -> None:
+        """Book a finished walk of so many moves."""
+        self.n_moves += moves
+        self.n_restarts += 1
+        self._live_moves = 0
 
     # ---- incumbent ---------------------------------------------------------------------------------------------
 
@@ -125,7 +146,9 @@ class Run:
                 self._remember(x, exact)
             if exact < self.energy or self.x is None:
                 self.energy, self.x = exact, np.array(x, dtype=np.int8)
-                self._rows.append((self.elapsed, self.n_moves + self._live_moves, exact, self.lower_bound))
+                moves = self.n_moves + self._live_moves  # with several threads, of whichever showed itself last
+                moves = max(moves, self._rows[-1][1]) if self._rows else moves
+                self._rows.append((self.elapsed, moves, exact, self.lower_bound))
                 self._changed = True
         return exact
 
@@ -148,6 +171,8 @@ class Run:
         """Called by walks between chunks: let observers see the incumbent, and let them stop the run."""
         self._live_moves = moves
         if threading.get_ident() != self._owner or self.callback is None or self.x is None:
+            return
+        if self.status is Status.STOPPED:
             return
         if self._changed or moves:
             self._changed = False
@@ -173,7 +198,7 @@ class Run:
         return Solution(
             x, energy, status, lower_bound, solver, problem.sense, pool,
             n_moves=self.n_moves, n_restarts=self.n_restarts, time=self.elapsed,
-            trace=Trace.from_rows(self._rows), stats=self.stats,
+            trace=Trace.from_rows([(t, min(moves, self.n_moves), e, b) for t, moves, e, b in self._rows]), stats=self.stats,
         )  # fmt: skip
 
 
@@ -205,7 +230,7 @@ def run_walks(
     threads, and its results are committed in order of k. So the answer does not depend on `n_jobs`.
     """
     target = run.budget.target
-    k, size = 0, 1
+    k, size, idle = 0, 1, 0
     while not run.stopping and (max_walks is None or k < max_walks):
         left = run.moves_left
         count = size if max_walks is None else min(size, max_walks - k)
@@ -219,8 +244,8 @@ def run_walks(
         for index, result in enumerate(results):
             if result is None:
                 continue
-            run.n_moves += result.moves
-            run.n_restarts += 1
+            run.account(result.moves)
+            idle = 0 if result.moves else idle + 1
             exact = run.offer(result.x, result.energy)
             if commit is not None:
                 commit(k + index, WalkResult(result.x, exact, result.moves, result.finished))
@@ -228,6 +253,8 @@ def run_walks(
                 run.stop(Status.TARGET_REACHED)
                 break
         run.tick()
+        if idle >= _IDLE_WALKS and max_walks is None:
+            break
         k += count
         size = min(2 * size, epoch_size)
     if run.budget.max_moves is not None and run.n_moves >= run.budget.max_moves and not run.stopping:
@@ -247,21 +274,25 @@ def _run_epoch(run, walk, first, rngs, cap, n_jobs) -> list[WalkResult | None]:
             met_by[0] = min(met_by[0], index)
         return result
 
+    results: list[WalkResult | None] = [None] * len(rngs)
     if n_jobs == 1 or len(rngs) == 1:
-        return [one(index) for index in range(len(rngs))]
+        with run.catching_interrupts():
+            for index in range(len(rngs)):
+                results[index] = one(index)
+        return results
     executor = ThreadPoolExecutor(max_workers=min(n_jobs, len(rngs)))
+    futures: list[Future] = []
     try:
-        futures: list[Future] = [executor.submit(one, index) for index in range(len(rngs))]
-        pending = set(futures)
-        while pending:
-            _, pending = wait(pending, timeout=_POLL_SECONDS)
-            run.tick()
-        results = [future.result() for future in futures]
-    except KeyboardInterrupt:
-        run.stop(Status.STOPPED)
-        raise
+        with run.catching_interrupts():
+            futures += [executor.submit(one, index) for index in range(len(rngs))]
+            pending = set(futures)
+            while pending:
+                _, pending = wait(pending, timeout=_POLL_SECONDS)
+                run.tick()
     finally:
         executor.shutdown(wait=True, cancel_futures=True)
+    for index, future in enumerate(futures):
+        results[index] = None if future.cancelled() else future.result()
     if target is None:
         return results
     return [result if index <= met_by[0] else None for index, result in enumerate(results)]

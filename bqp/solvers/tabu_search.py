@@ -90,25 +90,23 @@ class TabuSearch(Solver):
         elite: list[tuple[float, bytes]] = []
         rate = [1e5]  # moves a second, measured as we go
 
-        def advance(walk, limit, abort, made, *settings) -> int:
-            """Tabu moves in chunks of about 50 ms; returns how many were made."""
-            total = 0
-            while total < limit and not abort():
-                chunk = int(min(limit - total, max(100, rate[0] * _CHUNK_SECONDS)))
+        def advance(walk, limit, abort, made, *settings) -> None:
+            """Tabu moves in chunks of about 50 ms until made[0], which counts them, reaches the limit."""
+            while made[0] < limit and not abort():
+                chunk = int(min(limit - made[0], max(100, rate[0] * _CHUNK_SECONDS)))
                 began = time.perf_counter()
                 moves = walk.tabu(chunk, *settings)
                 rate[0] = 0.5 * rate[0] + 0.5 * moves / max(1e-6, time.perf_counter() - began)
-                total += moves
+                made[0] += moves
                 if run.callback is not None or run.budget.time_limit is not None:
                     run.offer(walk.best_x[:n], walk.best_energy)
-                run.tick(made + total)
+                run.tick(made[0])
                 if moves < chunk:
                     break
-            return total
 
         def walk_from(k, rng, cap, abort):
             limit = np.iinfo(np.int64).max if cap is None else cap
-            made = 0
+            made = [0]
             if k == 0 and x0 is not None:
                 walk = storage.start(x0)
             elif k < self.elite_size or len(elite) < 2:
@@ -116,10 +114,12 @@ class TabuSearch(Solver):
             else:
                 first, second = rng.choice(len(elite), size=2, replace=False)
                 walk = storage.start(np.frombuffer(elite[first][1], dtype=np.int8))
-                made = self._relink(walk, np.frombuffer(elite[second][1], dtype=np.int8), limit, advance, abort, rng)
+                goal = np.frombuffer(elite[second][1], dtype=np.int8)
+                self._relink(walk, goal, limit, advance, abort, rng, made)
             walk.begin_tabu(int(rng.integers(1, 2**62)))
-            made += advance(walk, limit - made, abort, made, tenure, spread, stall, target)
-            return WalkResult(walk.best_x[:n].copy(), walk.best_energy, made, not abort() and made < limit)
+            with run.catching_interrupts():
+                advance(walk, limit, abort, made, tenure, spread, stall, target)
+            return WalkResult(walk.best_x[:n].copy(), walk.best_energy, made[0], not abort() and made[0] < limit)
 
         def commit(k, result):
             entry = (result.energy, result.x.tobytes())
@@ -132,7 +132,7 @@ class TabuSearch(Solver):
         run_walks(run, walk_from, seeds, n_jobs, limit, commit, epoch_size=4)
 
     @staticmethod
-    def _relink(walk, goal: np.ndarray, limit: int, advance, abort, rng) -> int:
+    def _relink(walk, goal: np.ndarray, limit: int, advance, abort, rng, made: list[int]) -> None:
         """Walk greedily towards `goal`, each flip once; leave `walk` at the best point of the middle third."""
         n = walk.n
         distance = int(np.count_nonzero(walk.x[:n] != goal))
@@ -141,14 +141,13 @@ class TabuSearch(Solver):
             flips = rng.permutation(n)[: max(1, n // 10)]
             walk.x[flips] = -walk.x[flips]
             walk.rebuild()
-            return 0
+            return
         walk.begin_tabu(int(rng.integers(1, 2**62)))
         walk.stamp[:n][walk.x[:n] == goal] = 2**31 - 1  # only the differing variables may move, and only once
         forever = 2**31 - 2
-        made = advance(walk, min(third, limit), abort, 0, forever, 0, 2**62, -np.inf, False)
+        advance(walk, min(third, limit), abort, made, forever, 0, 2**62, -np.inf, False)
         walk.settle()
         walk.energies[1] = np.inf  # the best of the middle third is wanted, wherever it lies
-        made += advance(walk, min(third, limit - made), abort, made, forever, 0, 2**62, -np.inf, False)
+        advance(walk, min(made[0] + third, limit), abort, made, forever, 0, 2**62, -np.inf, False)
         walk.x[:] = walk.best_x
         walk.rebuild()
-        return made

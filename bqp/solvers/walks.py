@@ -83,6 +83,7 @@ class Walk(ABC):
 
     def _fill_delta(self) -> None:
         self.delta[: self.n] = self.storage.problem.flip_deltas(self.x[: self.n]) / self.unit
+        self._tol = 0.0 if self.exact else 1e-12 * float(np.abs(self.delta[: self.n]).max(initial=0.0))
 
     @property
     def energy(self) -> float:
@@ -95,7 +96,7 @@ class Walk(ABC):
     @property
     def tol(self) -> float:
         """Improvements up to this are taken for rounding (0 for exact data), in the walk's unit."""
-        return 0.0 if self.exact else 1e-12 * float(np.abs(self.delta[: self.n]).max(initial=0.0))
+        return self._tol
 
     def rebuild(self) -> None:
         """Compute state and energy afresh from x; undoes the drift of inexact sums."""
@@ -104,6 +105,10 @@ class Walk(ABC):
         self.energies[:] = 0.0, (best - self.base) / self.unit
         self.since_rebuild = 0
         self._fill_delta()
+
+    def _until_rebuild(self, moves: int) -> int:
+        """At most `moves`, and no more than until the next rebuild, so that chunks of any size make the same walk."""
+        return moves if self.exact else min(moves, REBUILD_AFTER - self.since_rebuild)
 
     def _count(self, moves: int) -> int:
         self.since_rebuild += int(moves)
@@ -115,13 +120,19 @@ class Walk(ABC):
 
     def descend(self, order: np.ndarray, start: int, stop: int, max_moves: int) -> tuple[int, int]:
         """Visit order[start:stop] once; returns (next position, moves)."""
-        position, moves = self._descend(order, start, stop, self.tol, max_moves)
-        return int(position), self._count(moves)
+        moves = 0
+        while start < stop and moves < max_moves:
+            start, made = self._descend(order, start, stop, self.tol, self._until_rebuild(max_moves - moves))
+            moves += self._count(made)
+        return int(start), moves
 
     def descend_greedy(self, max_moves: int) -> tuple[bool, int]:
         """Flip the best variable, up to `max_moves` times; returns (no variable improves, moves)."""
-        finished, moves = self._descend_greedy(self.tol, max_moves)
-        return bool(finished), self._count(moves)
+        finished, moves = False, 0
+        while not finished and moves < max_moves:
+            finished, made = self._descend_greedy(self.tol, self._until_rebuild(max_moves - moves))
+            moves += self._count(made)
+        return bool(finished), moves
 
     @abstractmethod
     def _descend(self, order, start, stop, tol, max_moves): ...
@@ -145,9 +156,13 @@ class Walk(ABC):
 
     def tabu(self, max_moves, tenure, spread, stall, target=-np.inf, aspirate=True) -> int:
         """Up to `max_moves` tabu moves; stops at energy `target` or after `stall` moves without a new best."""
-        limit = (target - self.base) / self.unit
-        moves = self._tabu(int(max_moves), int(tenure), int(spread), int(stall), float(limit), bool(aspirate))
-        return self._count(moves)
+        moves, allowed, made = 0, 0, 0
+        while made == allowed and moves < max_moves:
+            allowed = self._until_rebuild(int(max_moves) - moves)
+            limit = (target - self.base) / self.unit
+            made = int(self._tabu(allowed, int(tenure), int(spread), int(stall), float(limit), bool(aspirate)))
+            moves += self._count(made)
+        return moves
 
     @abstractmethod
     def _tabu(self, max_moves, tenure, spread, stall, target, aspirate): ...
@@ -171,9 +186,10 @@ class DenseStorage(Storage):
         else:
             self.dtype = self.row_dtype = np.dtype(np.float64)
         self.rows = np.zeros((self.n, self.n_padded), self.row_dtype)
-        for a in range(0, self.n, 1024):
-            self.rows[a : a + 1024, : self.n] = Q[a : a + 1024] * (4.0 / self.unit)
-        self.rows[np.arange(self.n), np.arange(self.n)] = 0
+        a = 0
+        for block in _blocks_off_diagonal(Q):
+            self.rows[a : a + len(block), : self.n] = block * (4.0 / self.unit)
+            a += len(block)
         self.big = self.dtype.type(2**30) if self.dtype == np.int32 else self.dtype.type(1e300)
 
     def start(self, x):
@@ -286,7 +302,8 @@ class StructuredStorage(Storage):
             total = sp.csr_array(sum(part.Q for part in sparse))
             self.indptr, self.indices, self.data = total.indptr, total.indices, total.data
         self.diagonal = form.diagonal()
-        self.exact = self.U.dtype == np.int8 and _is_integral(self.d, self.M, self.a, self.data, problem.c)
+        integral = self.U.dtype == np.int8 and _is_integral(self.d, self.M, self.a, self.data, problem.c)
+        self.exact = integral and form.max_abs() < 2.0**40
 
     def start(self, x):
         return StructuredWalk(self, x, 1.0, self.exact, np.float64, 1e300)
