@@ -75,15 +75,18 @@ class Form(ABC):
     def pair_values(self, i: np.ndarray, j: np.ndarray) -> np.ndarray:
         """Entries Q[i, j] for two index arrays of equal length."""
 
+    @abstractmethod
     def max_abs(self) -> float:
-        """An upper bound on the magnitude of any entry."""
-        diagonal = np.abs(self.diagonal())
-        return float(max(self.abs_row_sums().max(initial=0.0), diagonal.max(initial=0.0)))
+        """An upper bound on the magnitude of any entry, from one look at the form's own arrays."""
+
+    def magnitude(self) -> float:
+        """An upper bound on the sum of all |Q_ij|: n**2 times `max_abs`."""
+        return float(self.n) ** 2 * self.max_abs()
 
     def quadratic(self, x: np.ndarray) -> float:
         """The number x'Qx."""
         x = np.asarray(x, dtype=np.float64)
-        return float(x @ self.matvec(x))
+        return float(np.sum(x * self.matvec(x)))
 
     def fields(self, x: np.ndarray) -> np.ndarray:
         """Local fields ``sum_{j != i} Q_ij x_j``, shape (n,)."""
@@ -173,6 +176,9 @@ class Dense(Form):
 
         return [twin_labels_dense(self.Q)]
 
+    def max_abs(self):
+        return float(np.abs(self.Q).max(initial=0.0))
+
     def pair_values(self, i, j):
         return self.Q[i, j].astype(np.float64)
 
@@ -245,6 +251,9 @@ class Sparse(Form):
         from bqp.kernels.twins import twin_labels_sparse
 
         return [twin_labels_sparse(self.Q.indptr, self.Q.indices, self.Q.data)]
+
+    def max_abs(self):
+        return float(np.abs(self.Q.data).max(initial=0.0))
 
     def pair_values(self, i, j):
         return sparse_entries(self.Q, i, j)
@@ -372,6 +381,10 @@ class LowRank(Form):
 
         return [equal_row_labels(self.U)] if self.rank else []
 
+    def max_abs(self):
+        largest = max(float(self.U.max(initial=0)), -float(self.U.min(initial=0)))
+        return largest**2 * float(np.abs(self.d).sum())
+
     def pair_values(self, i, j):
         return np.einsum("ir,r,ir->i", self.U[i].astype(np.float64), self.d, self.U[j].astype(np.float64))
 
@@ -470,6 +483,10 @@ class Grouped(Form):
     def twin_keys(self):
         return [self.groups] if self.a is None else [self.groups, self.a]
 
+    def max_abs(self):
+        weight = 1.0 if self.a is None else float(np.abs(self.a).max(initial=0.0))
+        return weight**2 * float(np.abs(self.M).max(initial=0.0))
+
     def pair_values(self, i, j):
         out = self.M[self.groups[i], self.groups[j]]
         return out if self.a is None else out * self.a[i] * self.a[j]
@@ -536,6 +553,9 @@ class Sum(Form):
 
     def twin_keys(self):
         return [key for part in self.parts for key in part.twin_keys()]
+
+    def max_abs(self):
+        return self._add("max_abs")
 
     def pair_values(self, i, j):
         return self._add("pair_values", i, j)

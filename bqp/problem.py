@@ -85,10 +85,9 @@ class BQP:
         if not np.isfinite(constant):
             raise ProblemError(f"offset must be finite, got {constant}.")
         with np.errstate(over="ignore"):
-            largest = abs(constant) + 4.0 * float(form.abs_row_sums().sum() + np.abs(linear).sum())
-            largest += 4.0 * float(np.abs(form.diagonal()).sum())
+            largest = abs(constant) + 4.0 * (form.magnitude() + float(np.abs(linear).sum()))
         if not np.isfinite(largest):
-            raise ProblemError("energies would overflow float64: the magnitudes of Q and c add up to infinity. Rescale.")
+            raise ProblemError("energies could overflow float64: n**2 times the largest entry is infinite. Rescale.")
         if sense == "max":
             form, linear, constant = form.scaled(-1.0), -linear, -constant
         self._freeze(form, linear, constant, domain, sense)
@@ -144,7 +143,7 @@ class BQP:
         """Energy of an assignment (n,) as a float, or of each row of (k, n) as a vector; exact for integer data."""
         x = self.check_assignment(x)
         if x.ndim == 1:
-            return self.Q.quadratic(x) + float(self.c @ x.astype(np.float64)) + self.offset
+            return self.Q.quadratic(x) + float(np.sum(self.c * x)) + self.offset
         return np.array([self.energy(row) for row in x])
 
     def objective(self, x) -> float | np.ndarray:
