@@ -10,8 +10,8 @@ from bqp.forms import Dense, Sparse
 from bqp.problem import BQP
 
 __all__ = [
+    "binary_problem",
     "check_distinct",
-    "energy_problem",
     "entry_lines",
     "format_number",
     "symmetric_form",
@@ -65,11 +65,12 @@ def symmetric_form(rows, cols, values, n):
     return Dense(Q, check=False)
 
 
-def energy_problem(form, c, offset, sense):
-    """A binary problem whose objective (in the user's `sense`) is x'Qx + c'x + offset with Q = `form`."""
-    if sense == "max":
-        form, c, offset = form.scaled(-1.0), -c, -offset
-    return BQP.from_energy(form, c, offset, "binary", sense)
+def binary_problem(source, form, c, offset, sense):
+    """The problem over {0, 1}^n whose objective (in the user's `sense`) is x'Qx + c'x + offset with Q = `form`."""
+    try:
+        return BQP(form, c, offset, domain="binary", sense=sense)
+    except ProblemError as error:
+        raise source.error(str(error)) from error
 
 
 def upper_entries(problem):

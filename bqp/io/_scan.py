@@ -18,6 +18,7 @@ _TEXT, _BLANK, _NEWLINE, _COMMENT = range(4)
 _DONE, _END, _SHORT, _LONG, _INDEX, _NUMBER = range(6)
 _POWERS = 10.0 ** np.arange(23)
 _EXACT = 2**53
+_OVERFLOW = float(np.finfo(np.float64).max)
 
 
 def _classes(comments):
@@ -162,18 +163,18 @@ def scan_entries(source, total, n, base=1, default=False, what="entries"):
     rows, cols : ndarray of shape (total,), int64
         Counted from 0.
     values : ndarray of shape (total,), float64
-        Correctly rounded; integers up to ``2**53`` are exact.
+        Correctly rounded; integers below ``2**53`` are exact.
 
     Raises
     ------
     FormatError
         If the file ends early, a line has too few or too many tokens, or a token is no index in range or no finite
-        number. The message names the line and quotes it.
+        number (the message names the line and quotes it), or sums over the values would overflow.
 
     Warns
     -----
     BQPWarning
-        If a value above ``2**53`` in magnitude may have been rounded.
+        If a value of at least ``2**53`` in magnitude may have been rounded.
 
     Notes
     -----
@@ -189,9 +190,14 @@ def scan_entries(source, total, n, base=1, default=False, what="entries"):
     _take_slow_numbers(source, values[:count], slow[:count])
     if outcome == _DONE and count == total:
         source.position, source.line = position, line
-        if count and max(values.max(), -values.min()) > _EXACT:
+        largest = float(max(values.max(), -values.min())) if count else 0.0
+        if 8.0 * largest > _OVERFLOW / n / n:
+            raise source.error(
+                f"values as large as {largest:.3g} add up to infinity in double precision. Scale the values down."
+            )
+        if largest >= _EXACT:
             warnings.warn(
-                f"{source.path}: whole numbers above 2**53 (about 9.0e15) are rounded to double precision. Scale the "
+                f"{source.path}: whole numbers from 2**53 (about 9.0e15) on are rounded to double precision. Scale the "
                 f"values down if their last digits matter.",
                 BQPWarning,
                 stacklevel=2,

@@ -4,8 +4,8 @@ import numpy as np
 
 from bqp.io._detect import format_of_content, looks_like_triplets
 from bqp.io._matrix import (
+    binary_problem,
     check_distinct,
-    energy_problem,
     entry_lines,
     symmetric_form,
     upper_entries,
@@ -56,7 +56,7 @@ def read_instances(source, index=None):
     """
     tokens, line = source.peek("the header 'n m'")
     count = 1
-    if len(tokens) == 1:
+    if len(tokens) == 1 and tokens[0].isdigit():
         count = source.integer(tokens[0], f"the number of instances at the top of a {source.format} file", line, 1)
         source.next_line("the number of instances")
     if index is None and count > 1:
@@ -90,7 +90,7 @@ def read_quadratic(path, format, sense, index):
     """Read x'Qx over {0, 1}^n, to be minimised or maximised as `sense` says."""
     source = Source(path, read_bytes(path), format, comments=b"#")
     n, rows, cols, values = read_instances(source, index)
-    return energy_problem(symmetric_form(rows, cols, values, n), np.zeros(n), 0.0, sense)
+    return binary_problem(source, symmetric_form(rows, cols, values, n), np.zeros(n), 0.0, sense)
 
 
 def write_quadratic(problem, path, format, sign):

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from bqp.io._matrix import check_distinct, energy_problem, entry_lines, format_number, symmetric_form, upper_entries
+from bqp.io._matrix import binary_problem, check_distinct, entry_lines, format_number, symmetric_form, upper_entries
 from bqp.io._scan import scan_entries
 from bqp.io._source import Source, number, read_bytes, write_bytes
 from bqp.io._triplets import MOST_VARIABLES, format_remedy
@@ -80,7 +80,7 @@ def read_qplib(path):
             raise source.error(
                 f"a {what} reaches the file's value for infinity, {infinity:g}; coefficients are finite."
             )
-    return energy_problem(symmetric_form(rows, cols, 0.5 * values, n), linear, offset, sense)
+    return binary_problem(source, symmetric_form(rows, cols, 0.5 * values, n), linear, offset, sense)
 
 
 def _header(source):
@@ -114,14 +114,24 @@ def _header(source):
     return kind[0], sense
 
 
-def _integer(source, what, lowest=0):
+def _value(source, what):
+    """The first token of the next line and its number; the rest must be a comment, which no number begins."""
     tokens, line = source.next_line(what)
-    return source.integer(tokens[0], what, line, lowest)
+    if len(tokens) > 1 and number(tokens[1]) is not None:
+        raise source.error(
+            f"{source.quote(line)} came where {what} is expected, one number. Check the counts above.", line
+        )
+    return tokens[0], line
+
+
+def _integer(source, what, lowest=0):
+    token, line = _value(source, what)
+    return source.integer(token, what, line, lowest)
 
 
 def _real(source, what):
-    tokens, line = source.next_line(what)
-    return source.real(tokens[0], what, line)
+    token, line = _value(source, what)
+    return source.real(token, what, line)
 
 
 def _infinity(source):

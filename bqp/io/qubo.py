@@ -7,8 +7,8 @@ classical/quantum execution, D-Wave technical report, 2017).
 import numpy as np
 
 from bqp.io._matrix import (
+    binary_problem,
     check_distinct,
-    energy_problem,
     entry_lines,
     symmetric_form,
     upper_entries,
@@ -67,7 +67,7 @@ def read_qubo(path):
     check_distinct(source, rows, cols, n, start)
     source.finish(f"the {n_nodes} nodes and {n_couplers} couplers announced")
     values[n_nodes:] *= 0.5
-    return energy_problem(symmetric_form(rows, cols, values, n), np.zeros(n), 0.0, "min")
+    return binary_problem(source, symmetric_form(rows, cols, values, n), np.zeros(n), 0.0, "min")
 
 
 def _header(source):

@@ -82,7 +82,7 @@ def write_rudy(problem, path):
     """
     spins = problem.to_spin()
     largest = np.max(np.abs(spins.c), initial=0.0)
-    if largest and (problem.domain == "spin" or largest > _ROUNDING * spins.Q.max_abs()):
+    if largest and (problem.domain == "spin" or largest > _ROUNDING * spins.Q.abs_row_sums().max()):
         i = int(np.argmax(np.abs(spins.c)))
         raise ProblemError(
             f"{path}: a cut has no linear term, but over {{-1, +1}} this problem has {spins.c[i]:.6g} at variable {i}. "
