@@ -62,9 +62,9 @@ class GraphCut(Solver):
 
     def _search(self, problem, run, x0, seeds, n_jobs):
         Q = _pairs(problem.Q)
-        gauge, conflict = submodular_gauge(Q)
-        if gauge is None:
-            i, j = conflict
+        gauge, conflicts = submodular_gauge(Q)
+        if len(conflicts):
+            i, j = conflicts[0]
             raise ProblemError(
                 f"graph_cut needs pairs that attract (Q_ij <= 0), possibly after flipping variables; "
                 f"the pair ({i}, {j}) with Q_ij = {float(Q[i, j]):.6g} closes a cycle that no flipping repairs. "
@@ -85,19 +85,19 @@ class GraphCut(Solver):
         run.prove(float(problem.energy(x)) - loss - _evaluation_rounding(pair_cost, preference))
 
 
-def submodular_gauge(Q: sp.csr_array) -> tuple[np.ndarray | None, tuple[int, int] | None]:
+def submodular_gauge(Q: sp.csr_array) -> tuple[np.ndarray, np.ndarray]:
     """Signs g with g_i g_j Q_ij <= 0 for every pair, found along a spanning forest.
 
     Returns
     -------
-    gauge : ndarray of shape (n,), int8, or None when there is none
-    conflict : (i, j) or None
-        A pair that violates the signs which the forest forces.
+    gauge : ndarray of shape (n,), int8
+    conflicts : ndarray of shape (m, 2), int
+        Pairs that violate it; empty exactly when the problem is submodular after flipping signs.
     """
     n = Q.shape[0]
     gauge = np.ones(n, np.int8)
     if not (Q.data > 0).any():
-        return gauge, None
+        return gauge, np.empty((0, 2), np.int64)
     _, component = sp.csgraph.connected_components(Q, directed=False)
     _, roots = np.unique(component, return_index=True)
     pattern = sp.csr_array((np.ones_like(Q.data), Q.indices, Q.indptr), shape=Q.shape)
@@ -108,9 +108,7 @@ def submodular_gauge(Q: sp.csr_array) -> tuple[np.ndarray | None, tuple[int, int
             gauge[node] = gauge[parent[node]] * s
     entry = Q.tocoo()
     bad = np.flatnonzero(gauge[entry.row] * gauge[entry.col] * entry.data > 0)
-    if bad.size:
-        return None, (int(entry.row[bad[0]]), int(entry.col[bad[0]]))
-    return gauge, None
+    return gauge, np.column_stack([entry.row[bad], entry.col[bad]])
 
 
 def _pairs(form: Form) -> sp.csr_array:
@@ -202,4 +200,4 @@ def _evaluation_rounding(*costs: np.ndarray) -> float:
 
 def is_submodular(problem: BQP) -> bool:
     """Whether graph_cut takes this spin problem (looks at written-out or sparse pairs only)."""
-    return submodular_gauge(_pairs(problem.Q))[0] is not None
+    return len(submodular_gauge(_pairs(problem.Q))[1]) == 0

@@ -135,10 +135,10 @@ class Walk(ABC):
         return bool(finished), moves
 
     @abstractmethod
-    def _descend(self, order, start, stop, tol, max_moves): ...
+    def _descend(self, order, start, stop, tol, max_moves) -> tuple[int, int]: ...
 
     @abstractmethod
-    def _descend_greedy(self, tol, max_moves): ...
+    def _descend_greedy(self, tol, max_moves) -> tuple[bool, int]: ...
 
     def settle(self) -> None:
         """Make the present assignment the best one (after a descent, which never rises)."""
@@ -165,7 +165,7 @@ class Walk(ABC):
         return moves
 
     @abstractmethod
-    def _tabu(self, max_moves, tenure, spread, stall, target, aspirate): ...
+    def _tabu(self, max_moves, tenure, spread, stall, target, aspirate) -> int: ...
 
 
 class DenseStorage(Storage):
