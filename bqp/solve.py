@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,10 @@ from bqp.forms import Dense, Sparse
 from bqp.problem import BQP
 from bqp.reductions import reduce_problem, resolve_steps
 from bqp.rng import RandomLike, as_seed_sequence
+from bqp.rounding import evaluation_rounding
 from bqp.solution import Solution, Status, Trace
 from bqp.solvers import REGISTRY, Solver
-from bqp.solvers.base import check_count, resolve_n_jobs
+from bqp.solvers.base import check_callback, check_count, resolve_n_jobs
 from bqp.solvers.graph_cut import is_submodular
 from bqp.solvers.run import Budget
 
@@ -113,6 +115,7 @@ def solve(
     Budget(time_limit, max_moves, target)  # checks
     n_solutions = check_count("n_solutions", n_solutions)
     n_jobs = resolve_n_jobs(n_jobs)
+    check_callback(callback)
     chosen = _resolve_solver(solver, options)
     seeds = as_seed_sequence(rng)
     start = None
@@ -126,14 +129,16 @@ def solve(
     solutions: list[Solution] = []
     seed_of_part = seeds.spawn(max(1, len(reduced.parts)))
     for k, part in enumerate(reduced.parts):
-        if lifting.stopped or effort.is_spent(solutions):
-            solutions.append(lifting.unsolved(k))
+        spent = Status.STOPPED if lifting.stopped else effort.spent(solutions)
+        if spent is not None:
+            solutions.append(lifting.unsolved(k, spent))
             continue
-        part_solver, reason = chosen if chosen is not None else choose_solver(part, options)
+        moves_left = effort.moves_left(k, solutions)
+        part_solver, reason = chosen if chosen is not None else choose_solver(part, options, moves_left)
         found = part_solver.solve(
             part,
             time_limit=effort.time_left(k),
-            max_moves=effort.moves_left(k, solutions),
+            max_moves=moves_left,
             target=effort.target_of(k, solutions, reduced.constant),
             x0=None if start is None else lifting.starts[k],
             n_solutions=n_solutions,
@@ -150,12 +155,14 @@ def solve(
     return replace(solution, time=time.perf_counter() - started)
 
 
-def choose_solver(problem: BQP, options: dict[str, Any] | None = None) -> tuple[Solver, str]:
-    """The solver that "auto" takes for a (reduced, spin) problem, and why."""
+def choose_solver(
+    problem: BQP, options: dict[str, Any] | None = None, max_moves: int | None = None
+) -> tuple[Solver, str]:
+    """The solver that "auto" takes for a (reduced, spin) problem and a budget of moves, and why."""
     n, form = problem.n, problem.Q
     options = options or {}
     written_out = isinstance(form, Dense | Sparse)
-    if n <= EXACT_UP_TO:
+    if n <= EXACT_UP_TO and (max_moves is None or max_moves >= 2**n):
         name, reason = "exact", f"n = {n} <= {EXACT_UP_TO}: enumeration proves the optimum"
     elif written_out and _n_entries(form) <= GRAPH_CUT_ENTRIES and is_submodular(problem):
         name, reason = "graph_cut", "all pairs attract (after flipping signs): one max-flow is exact"
@@ -165,7 +172,8 @@ def choose_solver(problem: BQP, options: dict[str, Any] | None = None) -> tuple[
             f"structured form with n = {n}: sweeps cost O(n r), single tabu moves as much",
         )
     else:
-        name, reason = "tabu_search", f"n = {n}, not submodular: the strongest heuristic here"
+        why = "not submodular" if n > EXACT_UP_TO else "too few moves to enumerate, not submodular"
+        name, reason = "tabu_search", f"n = {n}, {why}: the strongest heuristic here"
     return _build(name, {key: value for key, value in options.items() if key in REGISTRY[name].options()}), reason
 
 
@@ -210,7 +218,7 @@ class _Effort:
         self.started, self.time_limit, self.max_moves, self.target = started, time_limit, max_moves, target
 
     def _share(self, k: int) -> float:
-        return float(self.sizes[k] / self.sizes[k:].sum())
+        return float(self.sizes[k] / max(1.0, self.sizes[k:].sum()))
 
     def time_left(self, k: int) -> float | None:
         if self.time_limit is None:
@@ -229,10 +237,13 @@ class _Effort:
             return None
         return self.target - constant - sum(solution.energy for solution in solutions)
 
-    def is_spent(self, solutions) -> bool:
+    def spent(self, solutions) -> Status | None:
+        """Which limit leaves nothing for the parts to come; None while there is something left."""
         if self.time_limit is not None and solutions and time.perf_counter() - self.started >= self.time_limit:
-            return True
-        return self.max_moves is not None and sum(s.n_moves for s in solutions) >= self.max_moves > 0
+            return Status.TIME_LIMIT
+        if self.max_moves is not None and sum(s.n_moves for s in solutions) >= self.max_moves > 0:
+            return Status.MAX_MOVES
+        return None
 
 
 class _Lifting:
@@ -253,10 +264,14 @@ class _Lifting:
         self.stopped = False
         self.rows: list[tuple[float, int, float, float]] = []
 
-    def unsolved(self, k: int) -> Solution:
-        status = Status.STOPPED if self.stopped else Status.TIME_LIMIT
+    def unsolved(self, k: int, status: Status) -> Solution:
         energy = float(self.reduced.parts[k].energy(self.current[k]))
         return Solution(self.current[k], energy, status, solver="none", sense=self.problem.sense)
+
+    @cached_property
+    def rounding(self) -> float:
+        """What the reductions and the sum over parts can be off by."""
+        return evaluation_rounding(self.problem)
 
     def _others(self, k: int) -> float:
         return self.reduced.constant + sum(energy for j, energy in enumerate(self.energies) if j != k)
@@ -278,7 +293,7 @@ class _Lifting:
                     delay + event.time,
                     moves + event.n_moves,
                     others + event.energy,
-                    bound + event.lower_bound,
+                    min(bound + event.lower_bound - self.rounding, others + event.energy),
                     assignment,
                 )
             )
@@ -305,13 +320,12 @@ class _Lifting:
             if start_energy < energy or (start_energy == energy and not solutions):
                 x, energy = self.start, start_energy
         bound = self.reduced.constant + sum(solution.lower_bound for solution in solutions)
-        if all(solution.lower_bound == solution.energy for solution in solutions):
-            bound = energy  # proven in every part; the sum may differ in the last bit
-        bound = min(bound, energy)
+        if bound > -np.inf:
+            bound = min(bound - self.rounding, energy)
         status = self._status(solutions, energy, bound, target)
         elapsed = time.perf_counter() - self.started
         self.rows.append((elapsed, self.moves, energy, bound))
-        rows = _monotone(self.rows)
+        rows = _monotone(self.rows, energy)
         names = list(dict.fromkeys(solution.solver for solution in solutions)) or ["reductions"]
         stats: dict[str, Any] = {"reductions": notes, "n_parts": len(solutions)}
         if len(solutions) == 1:
@@ -352,10 +366,11 @@ class _Lifting:
         return np.array(lifted)
 
 
-def _monotone(rows):
-    """Rows sorted by time, keeping those that improve the energy (and the first)."""
+def _monotone(rows, final: float):
+    """Rows sorted by time, keeping those that improve the energy (and the first), down to the final one."""
     kept: list[tuple[float, int, float, float]] = []
     for when, moves, energy, bound in rows:
+        energy = max(energy, final)  # sums over parts may be off in the last bit
         if not kept or energy < kept[-1][2]:
             kept.append((when, moves, energy, bound))
         elif bound > kept[-1][3]:

@@ -14,10 +14,9 @@ import numpy as np
 import scipy.linalg
 
 from bqp.problem import BQP
+from bqp.rounding import evaluation_rounding
 
 __all__ = ["dual_bound", "evaluation_rounding", "homogenise"]
-
-_LOOK_AT_ENTRIES_BELOW = 5000
 
 
 def homogenise(problem: BQP) -> tuple[np.ndarray, float]:
@@ -32,17 +31,6 @@ def homogenise(problem: BQP) -> tuple[np.ndarray, float]:
     A[:-1, :-1] = Q
     A[-1, :-1] = A[:-1, -1] = spin.c / 2
     return A, constant
-
-
-def evaluation_rounding(problem: BQP) -> float:
-    """What evaluating an energy in float64, in whatever order, can be off by; 0 for integral data of moderate size."""
-    form, c, offset = problem.Q, problem.c, problem.offset
-    diagonal = form.diagonal()
-    magnitude = abs(offset) + float(form.abs_row_sums().sum() + np.abs(diagonal).sum() + np.abs(c).sum())
-    small = magnitude < 2.0**48 and problem.n <= _LOOK_AT_ENTRIES_BELOW
-    if small and all(np.all(8.0 * values == np.rint(8.0 * values)) for values in (offset, form.to_dense(), c)):
-        return 0.0
-    return 4.0 * (problem.n + 4) * np.finfo(np.float64).eps * magnitude
 
 
 def dual_bound(A: np.ndarray, y: np.ndarray) -> tuple[float, float]:

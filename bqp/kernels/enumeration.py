@@ -12,7 +12,7 @@ def enumerate_low_bits(Q, c, x, n_low, keep_energies, keep_codes):
     """Visit all 2**n_low settings of the first `n_low` variables, the others fixed as in `x` (float64 +-1).
 
     Keeps the best assignments: `keep_energies` (k,) ascending, inf where empty, and `keep_codes` (k,) uint64 with bit i
-    set where x_i = +1. Energies are x'Qx + c'x with Q's diagonal left out. `x` is changed, `n_low` >= 1.
+    set where x_i = +1. Energies are x'Qx + c'x with Q's diagonal left out. `x` is changed.
     """
     n = x.shape[0]
     k = keep_energies.shape[0]

@@ -16,7 +16,7 @@ from bqp.rng import RandomLike, as_seed_sequence
 from bqp.solution import Solution, Status
 from bqp.solvers.run import Budget, Run
 
-__all__ = ["Solver", "check_count", "resolve_n_jobs"]
+__all__ = ["Solver", "check_callback", "check_count", "resolve_n_jobs"]
 
 
 class Solver(ABC):
@@ -76,6 +76,7 @@ class Solver(ABC):
         budget = Budget(time_limit, max_moves, target)
         n_solutions = check_count("n_solutions", n_solutions)
         n_jobs = resolve_n_jobs(n_jobs)
+        check_callback(callback)
         seeds = as_seed_sequence(rng)
         start = None
         if x0 is not None:
@@ -87,7 +88,7 @@ class Solver(ABC):
         if problem.domain == "binary":
             lift = _to_binary
             start = None if start is None else (2 * start - 1).astype(np.int8)
-        run = Run(spin, budget, callback, n_solutions, lift)
+        run = Run(problem, budget, callback, n_solutions, lift)
         if start is not None:
             run.offer(start)
         if problem.n == 0:
@@ -105,7 +106,7 @@ class Solver(ABC):
             run.offer(np.ones(problem.n, np.int8))
         if target is not None and run.energy <= target and run.status in (None, Status.MAX_MOVES, Status.TIME_LIMIT):
             run.status = Status.TARGET_REACHED
-        return run.solution(problem, self.name, self.finish_status)
+        return run.solution(self.name, self.finish_status)
 
     @classmethod
     def options(cls) -> list[str]:
@@ -134,6 +135,12 @@ def check_count(name: str, value, least: int = 1) -> int:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
         raise ParameterError(f"{name} must be an integer >= {least}, got {value!r}.")
     return int(value)
+
+
+def check_callback(callback) -> None:
+    """A callable or None, or a ParameterError."""
+    if callback is not None and not callable(callback):
+        raise ParameterError(f"callback must be a function of one Event, or None, got {callback!r}.")
 
 
 def resolve_n_jobs(n_jobs: int | None) -> int:

@@ -59,8 +59,13 @@ class Exact(Solver):
         Q, c, rounding = _quantised(problem)
         symmetric = not c.any() and run.n_solutions == 1
         free = n - 1 if symmetric and n > 1 else n
-        n_low = min(free, _LOW_BITS)
+        n_low, max_moves = min(free, _LOW_BITS), run.budget.max_moves
+        if max_moves is not None:  # every assignment looked at counts as a move
+            if max_moves == 0:
+                return run.stop(Status.MAX_MOVES)
+            n_low = min(n_low, int(max_moves).bit_length() - 1)
         n_prefixes = 1 << (free - n_low)
+        n_allowed = n_prefixes if max_moves is None else min(n_prefixes, int(max_moves) >> n_low)
         pool = min(run.n_solutions, 1 << free)
 
         def one(prefix: int):
@@ -75,21 +80,23 @@ class Exact(Solver):
         best_energies, best_codes = np.empty(0), np.empty(0, np.uint64)
         executor = ThreadPoolExecutor(max_workers=n_jobs) if n_jobs > 1 and n_prefixes > 1 else None
         try:
-            while done < n_prefixes and not run.stopping:
-                batch = range(done, min(done + 4 * n_jobs, n_prefixes))
-                results = list(executor.map(one, batch)) if executor else [one(prefix) for prefix in batch[:1]]
-                done += len(results)
-                best_energies = np.concatenate([best_energies, *(energies for energies, _ in results)])
-                best_codes = np.concatenate([best_codes, *(codes for _, codes in results)])
-                keep = np.lexsort((best_codes, best_energies))[:pool]
-                best_energies, best_codes = best_energies[keep], best_codes[keep]
-                run.n_moves = done << n_low
-                run.offer(_spins(best_codes[0], n))
-                if run.budget.max_moves is not None and run.n_moves >= run.budget.max_moves and done < n_prefixes:
-                    run.stop(Status.MAX_MOVES)
-                if run.budget.target is not None and run.energy <= run.budget.target and done < n_prefixes:
-                    run.stop(Status.TARGET_REACHED)
+            while done < n_allowed and not run.stopping:
+                batch = range(done, min(done + 4 * n_jobs, n_allowed))
+                results = executor.map(one, batch) if executor else map(one, batch[:1])
+                for energies, codes in results:  # in order, so that any number of threads gives one answer
+                    done += 1
+                    best_energies = np.concatenate([best_energies, energies])
+                    best_codes = np.concatenate([best_codes, codes])
+                    keep = np.lexsort((best_codes, best_energies))[:pool]
+                    best_energies, best_codes = best_energies[keep], best_codes[keep]
+                    run.n_moves = done << n_low
+                    run.offer(_spins(best_codes[0], n))
+                    if run.budget.target is not None and run.energy <= run.budget.target and done < n_prefixes:
+                        run.stop(Status.TARGET_REACHED)
+                        break
                 run.tick()
+            if done == n_allowed < n_prefixes:
+                run.stop(Status.MAX_MOVES)
         finally:
             if executor is not None:
                 executor.shutdown()
@@ -115,8 +122,7 @@ def _quantised(problem) -> tuple[np.ndarray, np.ndarray, float]:
     unit = 2.0 ** (np.frexp(scale)[1] - 48)
     whole_Q, whole_c = np.rint(Q / unit), np.rint(c / unit)
     changes = float(np.abs(Q - whole_Q * unit).sum() + np.abs(c - whole_c * unit).sum())
-    evaluation = 0.0 if changes == 0.0 else 2.0 * problem.n * np.finfo(np.float64).eps * scale
-    return np.ascontiguousarray(whole_Q), whole_c, 2.0 * changes + evaluation
+    return np.ascontiguousarray(whole_Q), whole_c, 2.0 * changes
 
 
 def _spins(code: np.uint64, n: int) -> np.ndarray:

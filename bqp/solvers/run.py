@@ -20,6 +20,7 @@ from bqp.callbacks import Callback, Event
 from bqp.errors import ParameterError
 from bqp.problem import BQP
 from bqp.rng import streams
+from bqp.rounding import evaluation_rounding
 from bqp.solution import Solution, Status, Trace
 
 __all__ = ["Budget", "Run", "WalkResult", "run_walks"]
@@ -56,18 +57,18 @@ def _is_number(value) -> bool:
 
 
 class Run:
-    """State of one search over a spin problem, shared by its walks.
+    """State of one search over spins, shared by its walks.
 
     Parameters
     ----------
     problem : BQP
-        In the spin domain.
+        The caller's own, in either domain: what is offered is evaluated there.
     budget : Budget
     callback : callable or None
     n_solutions : int
         How many distinct assignments the pool keeps.
     lift : callable
-        Turns a spin assignment into the caller's domain (for events and the result).
+        Turns a spin assignment into the domain of `problem`.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class Run:
         self._owner = threading.get_ident()
         self._changed = False
         self._live_moves = 0
+        self._drift = evaluation_rounding(problem)
 
     # ---- budget ------------------------------------------------------------------------------------------------
 
@@ -140,7 +142,7 @@ class Run:
         """
         if energy is not None and self.n_solutions == 1 and self._clearly_worse(energy):
             return energy
-        exact = float(self.problem.energy(x))
+        exact = float(self.problem.energy(self.lift(x)))
         with self._lock:
             if self.n_solutions > 1:
                 self._remember(x, exact)
@@ -153,7 +155,7 @@ class Run:
         return exact
 
     def _clearly_worse(self, energy: float) -> bool:
-        return energy > self.energy + 1e-9 * (1.0 + abs(self.energy))
+        return energy > self.energy + 1e-9 * (1.0 + abs(self.energy)) + self._drift
 
     def _remember(self, x: np.ndarray, energy: float) -> None:
         self._pool[np.asarray(x, dtype=np.int8).tobytes()] = energy
@@ -164,8 +166,8 @@ class Run:
         return sorted(self._pool.items(), key=lambda item: (item[1], item[0]))[: self.n_solutions]
 
     def prove(self, lower_bound: float) -> None:
-        """Raise the proven lower bound."""
-        self.lower_bound = max(self.lower_bound, lower_bound)
+        """Raise the proven lower bound: what was found in exact arithmetic, or without a look at rounding."""
+        self.lower_bound = max(self.lower_bound, lower_bound - self._drift)
 
     def tick(self, moves: int = 0) -> None:
         """Called by walks between chunks: let observers see the incumbent, and let them stop the run."""
@@ -182,11 +184,10 @@ class Run:
             if self.callback(event):
                 self.stop(Status.STOPPED)
 
-    def solution(self, problem: BQP, solver: str, default: Status) -> Solution:
-        """The result in the caller's problem (whose domain may differ from the run's)."""
+    def solution(self, solver: str, default: Status) -> Solution:
+        """The result in the caller's domain."""
         assert self.x is not None
-        x = self.lift(self.x)
-        energy = self.energy if problem is self.problem else float(problem.energy(x))
+        x, energy = self.lift(self.x), self.energy
         lower_bound = min(self.lower_bound, energy)
         status = self.status or default
         if lower_bound == energy:
@@ -196,7 +197,7 @@ class Run:
             self._remember(self.x, self.energy)
             pool = np.array([self.lift(np.frombuffer(key, dtype=np.int8)) for key, _ in self._best_of_pool()])
         return Solution(
-            x, energy, status, lower_bound, solver, problem.sense, pool,
+            x, energy, status, lower_bound, solver, self.problem.sense, pool,
             n_moves=self.n_moves, n_restarts=self.n_restarts, time=self.elapsed,
             trace=Trace.from_rows([(t, min(moves, self.n_moves), e, b) for t, moves, e, b in self._rows]), stats=self.stats,
         )  # fmt: skip

@@ -303,7 +303,7 @@ class StructuredStorage(Storage):
             self.indptr, self.indices, self.data = total.indptr, total.indices, total.data
         self.diagonal = form.diagonal()
         integral = self.U.dtype == np.int8 and _is_integral(self.d, self.M, self.a, self.data, problem.c)
-        self.exact = integral and form.max_abs() < 2.0**40
+        self.exact = integral and form.n * form.max_abs() < 2.0**40
 
     def start(self, x):
         return StructuredWalk(self, x, 1.0, self.exact, np.float64, 1e300)
