@@ -196,10 +196,11 @@ class Run:
         if self.n_solutions > 1:
             self._remember(self.x, self.energy)
             pool = np.array([self.lift(np.frombuffer(key, dtype=np.int8)) for key, _ in self._best_of_pool()])
+        rows = [(when, min(moves, self.n_moves), e, bound) for when, moves, e, bound in self._rows]
         return Solution(
             x, energy, status, lower_bound, solver, self.problem.sense, pool,
             n_moves=self.n_moves, n_restarts=self.n_restarts, time=self.elapsed,
-            trace=Trace.from_rows([(t, min(moves, self.n_moves), e, b) for t, moves, e, b in self._rows]), stats=self.stats,
+            trace=Trace.from_rows(rows), stats=self.stats,
         )  # fmt: skip
 
 
