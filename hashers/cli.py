@@ -1,0 +1,226 @@
+"""Command line: arguments to calls and results to text. All the work is in `hashers.compare` and `hashers.report`."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from hashers.registry import FUNCTIONS, METHODS
+
+if TYPE_CHECKING:
+    from hashers.compare import Comparison
+
+__all__ = ["app", "main"]
+
+INTERRUPTED = 130
+
+
+class _OneLineErrors(TyperGroup):
+    """A command group whose usage and data errors are one line on stderr and exit code 2."""
+
+    def main(self, *args, standalone_mode=True, **extra):
+        try:
+            code = super().main(*args, standalone_mode=False, **extra)
+        except Exception as error:
+            if not standalone_mode:
+                raise
+            if hasattr(error, "format_message"):  # a usage error, of click or of the copy inside typer
+                message = f"{error.format_message().rstrip('.')}. See hashers --help or hashers COMMAND --help."
+            elif isinstance(error, ValueError | ImportError | OSError):
+                message = str(error)
+            else:
+                raise
+            sys.stderr.write(f"hashers: {' '.join(message.split())}\n")
+            sys.exit(2)
+        if standalone_mode:
+            sys.exit(code if isinstance(code, int) else 0)
+        return code
+
+
+app = typer.Typer(cls=_OneLineErrors, add_completion=False, rich_markup_mode=None)
+
+
+@app.callback()
+def _hashers():
+    """Two-step supervised hashing: compare methods and report what they reach."""
+
+
+def _methods_help():
+    """The notation of methods, from the table of them."""
+    words = [
+        f"Words of {name}: {'; '.join(f'{key} {chr(47).join(values)}' for key, values in entry.words.items())}."
+        for name, entry in METHODS.items()
+        if entry.words
+    ]
+    return (
+        f"Comma-separated NAME[-WORD ...][:SOLVER]. Names: {', '.join(METHODS)}. {' '.join(words)} SOLVER: what solves a "
+        "bit, any of bqp.available_solvers(). Example: tsh,tsh-hinge,tsh-sequential:tabu_search,lsh."
+    )
+
+
+@app.command()
+def compare(
+    dataset: Annotated[str, typer.Option(help="Name of a data set, or the path of an .npz file.")] = "digits",
+    methods: Annotated[
+        str,
+        typer.Option(help=_methods_help()),
+    ] = "tsh,tsh-sequential,lsh",
+    bits: Annotated[str, typer.Option(help="Comma-separated code lengths.")] = "16,32,64",
+    functions: Annotated[
+        str, typer.Option(help=f"Comma-separated hash functions: {', '.join(FUNCTIONS)}.")
+    ] = "linear,kernel",
+    database: Annotated[
+        str,
+        typer.Option(
+            metavar="hashed|learned",
+            help="Database codes of the columns map, map_stable and precision_radius2: those of the hash functions, or "
+            "those learned for the training rows (then only the training rows are ranked).",
+        ),
+    ] = "hashed",
+    report: Annotated[Path | None, typer.Option(help="Write DIR/index.html, one self-contained page.")] = None,
+    seed: Annotated[int, typer.Option(help="First random seed.")] = 0,
+    seeds: Annotated[int, typer.Option(help="Number of seeds: each row is run with seed, seed + 1, ...")] = 1,
+    jobs: Annotated[int, typer.Option(help="Threads; -1 for one a core.")] = 1,
+    data: Annotated[Path | None, typer.Option(help="Folder or .npz file that holds the data set.")] = None,
+    train: Annotated[int | None, typer.Option(help="Fit to that many training rows only.")] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a list of rows as JSON on stdout, nothing else.")
+    ] = False,
+):
+    """Learn codes, fit hash functions, measure retrieval; print a table and write a report.
+
+    Queries are held out. A database item is relevant to a query if both have the same label, or one label in common.
+    Items at equal Hamming distance are averaged over all their orders. Ctrl-C keeps the rows finished so far.
+    """
+    from hashers import datasets
+    from hashers.compare import Comparison
+
+    if jobs == 0 or jobs < -1:
+        raise ValueError(f"--jobs must be a positive number of threads, or -1 for one a core: {jobs}.")
+    if seeds < 1:
+        raise ValueError(f"--seeds must be at least 1: {seeds}.")
+    if report is not None:
+        _make_folder(report)  # before the work, not after it
+    comparison = Comparison(
+        datasets.load(dataset, path=data),
+        methods=_names(methods, "--methods"),
+        bits=[_whole(word, "--bits") for word in _names(bits, "--bits")],
+        functions=_names(functions, "--functions"),
+        database=database,
+        seeds=range(seed, seed + seeds),
+        n_jobs=jobs,
+        n_train=train,
+    )
+    with _interrupts() as interrupted:
+        _work(comparison, as_json, interrupted)
+    if as_json:
+        sys.stdout.write(json.dumps([run.row for run in comparison.runs], indent=1, allow_nan=False) + "\n")
+    if report is not None and comparison.runs:
+        page = _write_report(comparison, report, as_json)
+        if not as_json:
+            _console().print(f"Report: {page}", soft_wrap=True, highlight=False)
+    if interrupted:
+        sys.stderr.write(f"hashers: interrupted; {len(comparison.runs)} of {len(comparison.tasks)} rows finished.\n")
+        raise typer.Exit(INTERRUPTED)
+
+
+def main():
+    """Run the command line `hashers`."""
+    app()
+
+
+def _work(comparison: Comparison, quiet: bool, interrupted: list) -> None:
+    """Run everything, showing a table as it fills (on a terminal), lines (elsewhere), or nothing (quiet)."""
+    from hashers.progress import LiveTable, PlainLines, Silent
+
+    console = _console()
+    view: Any = (
+        Silent()
+        if quiet
+        else LiveTable(console, comparison)
+        if console.is_terminal
+        else PlainLines(console, comparison)
+    )
+    with view:
+        try:
+            view.say("compiling the kernels (at the first run only)")
+            comparison.warm_up()
+            for run in comparison.run_all(
+                on_start=lambda task: view.say(str(task)), should_stop=lambda: bool(interrupted)
+            ):
+                view.add(run)
+        except KeyboardInterrupt:
+            if not interrupted:
+                interrupted.append(signal.SIGINT)
+
+
+def _write_report(comparison: Comparison, folder: Path, quiet: bool) -> Path:
+    from hashers.report import write_report
+
+    console = _console(stderr=True)
+    command = shlex.join(["hashers", *sys.argv[1:]])
+    if quiet or not console.is_terminal:
+        return write_report(comparison, folder, command=command)
+    with console.status("writing the report"):
+        return write_report(comparison, folder, command=command)
+
+
+@contextmanager
+def _interrupts() -> Iterator[list]:
+    """A list that is filled by Ctrl-C, whoever catches the KeyboardInterrupt."""
+    seen: list = []
+
+    def note(number, frame):
+        seen.append(number)
+        raise KeyboardInterrupt
+
+    try:
+        before = signal.signal(signal.SIGINT, note)
+    except ValueError:  # not in the main thread
+        yield seen
+        return
+    try:
+        yield seen
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _console(stderr=False):
+    from rich.console import Console
+
+    return Console(stderr=stderr)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ValueError(f"--report: cannot make the folder {folder}: {reason}. Name another one.") from error
+
+
+def _names(text: str, option: str) -> list[str]:
+    names = [word.strip() for word in text.split(",")]
+    if not all(names):
+        raise ValueError(f"{option} has an empty entry: {text!r}. Separate names by single commas.")
+    return names
+
+
+def _whole(word: str, option: str) -> int:
+    try:
+        return int(word)
+    except ValueError:
+        raise ValueError(f"{option} takes whole numbers, such as 16,32,64: {word!r} is none.") from None
+
+
+if __name__ == "__main__":
+    main()

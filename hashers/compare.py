@@ -1,0 +1,390 @@
+"""From data to rows: fit methods, hash, rank, measure. Prints nothing; `hashers.cli` and `hashers.report` show it.
+
+Protocol: queries are held out; the hasher is fitted to the rows `train` of the database; each query ranks the database
+by Hamming distance. Database codes are what the hash functions give ("hashed") or, for the training rows, the codes
+that were learned from their labels ("learned"). Where the database holds more than the training rows, "learned" ranks
+the training rows only.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from hashers.registry import MethodSpec, make_function, parse_method
+
+__all__ = ["DATABASES", "Comparison", "Run", "Task"]
+
+DATABASES = ("hashed", "learned")
+RADIUS = 2
+WARM_UP_ROWS = 64
+
+
+@dataclass(frozen=True)
+class Task:
+    """One line of the table: what is fitted.
+
+    Attributes
+    ----------
+    method : MethodSpec
+    function : str
+        A name of `hashers.registry.FUNCTIONS`; "random" for methods that take no function.
+    n_bits, seed : int
+    """
+
+    method: MethodSpec
+    function: str
+    n_bits: int
+    seed: int
+
+    def __str__(self):
+        seed = f", seed {self.seed}" if self.seed else ""
+        return f"{self.method.text}, {self.function}, {self.n_bits} bits{seed}"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished task.
+
+    Attributes
+    ----------
+    task : Task
+    row : dict
+        The row of the table: names and meanings in `Comparison.run`.
+    packed_query, packed_database : ndarray of shape (n, ceil(n_bits / 8)), uint8
+        Hashed codes.
+    codes_train : ndarray of shape (n_train, n_bits), int8
+        Codes of the training rows: learned where the method learns codes, hashed otherwise.
+    average_precision : ndarray of shape (n_query,), float64
+        Of each query against the hashed database.
+    curve : hashers.metrics.PrecisionRecall
+        Of the hashed database.
+    bits : list of dict
+        For each bit problem: n, energy, lower_bound, status, solver, time; empty where no bit was solved.
+    """
+
+    task: Task
+    row: dict[str, Any]
+    packed_query: np.ndarray
+    packed_database: np.ndarray
+    codes_train: np.ndarray
+    average_precision: np.ndarray
+    curve: Any
+    bits: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Comparison:
+    """Methods x functions x code lengths x seeds on one data set.
+
+    Parameters
+    ----------
+    dataset : hashers.datasets.Dataset
+    methods : sequence of str
+        In the notation of `hashers.registry.parse_method`.
+    bits : sequence of int
+    functions : sequence of str
+        Names of `hashers.registry.FUNCTIONS`.
+    database : {"hashed", "learned"}
+        Which database codes the columns `map`, `map_stable` and `precision_radius2` are about.
+    seeds : sequence of int
+    n_jobs : int
+        Threads.
+    n_train : int, optional
+        Fit to that many rows of the training part only, drawn at random with the first seed.
+
+    Attributes
+    ----------
+    tasks : list of Task
+        In the order of the table: method, function, code length, seed.
+    runs : list of Run
+        Finished so far.
+    y : ndarray of shape (n,) or (n, L)
+        Labels as class numbers, -1 where unknown; or label sets.
+    train : ndarray, int64
+        Rows that the hashers are fitted to.
+    train_is_database : bool
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown, a list is empty, a number is out of range or two entries are the same.
+
+    Examples
+    --------
+    >>> from hashers import datasets
+    >>> comparison = Comparison(datasets.load("digits"), methods=["lsh"], bits=[8], seeds=[0])
+    >>> [run.row["n_bits"] for run in comparison]
+    [8]
+    """
+
+    def __init__(
+        self,
+        dataset,
+        methods=("tsh", "lsh"),
+        bits=(16, 32, 64),
+        functions=("linear", "kernel"),
+        database="hashed",
+        seeds=(0,),
+        n_jobs=1,
+        n_train=None,
+    ):
+        if database not in DATABASES:
+            raise ValueError(f"unknown database codes {database!r}. Known are {', '.join(DATABASES)}.")
+        self.dataset, self.database, self.n_jobs = dataset, database, n_jobs
+        self.y = _class_numbers(np.asarray(dataset.y))
+        self.seeds = [_integer(seed, "seed", 0) for seed in _distinct(seeds, "seeds")]
+        self.bits = [_integer(n_bits, "number of bits", 1) for n_bits in _distinct(bits, "bits")]
+        for name in _distinct(functions, "functions"):
+            make_function(name)
+        self.tasks = [
+            Task(method, function, n_bits, seed)
+            for method in map(parse_method, _distinct(methods, "methods"))
+            for function in (functions if method.entry.takes_function else ["random"])
+            for n_bits in self.bits
+            for seed in self.seeds
+        ]
+        self.train = self._choose_train(n_train)
+        self.train_is_database = len(self.train) == len(dataset.database)
+        self.runs: list[Run] = []
+
+    def __iter__(self) -> Iterator[Run]:
+        return self.run_all()
+
+    def run_all(
+        self, on_start: Callable[[Task], None] | None = None, should_stop: Callable[[], bool] | None = None
+    ) -> Iterator[Run]:
+        """Run what is left of `tasks`, one after the other, and yield each finished run.
+
+        Parameters
+        ----------
+        on_start : callable, optional
+            Gets the task that begins.
+        should_stop : callable, optional
+            Asked after each run; a run during which it turned true is dropped, for solvers answer an interrupt with
+            what they have so far.
+        """
+        for task in self.tasks[len(self.runs) :]:
+            if on_start is not None:
+                on_start(task)
+            run = self.run(task)
+            if should_stop is not None and should_stop():
+                return
+            self.runs.append(run)
+            yield run
+
+    def warm_up(self):
+        """Compile what the runs need, on a few rows, so that no time in the table holds compilation."""
+        chosen = _spread(self.train, WARM_UP_ROWS)
+        seen = set()
+        for task in self.tasks:
+            if (key := (task.method.text, task.function)) in seen:
+                continue
+            seen.add(key)
+            with warnings.catch_warnings(), np.errstate(all="ignore"):
+                warnings.simplefilter("ignore")
+                try:
+                    self._measure(task, chosen, chosen, chosen)
+                except ValueError:
+                    continue  # what is wrong with the data shows in the run itself, with its real place
+
+    def run(self, task):
+        """Fit, hash, rank and measure.
+
+        Returns
+        -------
+        run : Run
+            With ``run.row``: dataset, method, function, n_bits, seed, database; objective and lower_bound of the
+            method's own loss, not normalised; ksh_objective and ksh_lower_bound, the yardstick that all methods share
+            (sum over ordered pairs of training rows of (n_bits s - b.b')**2); ksh_normalised, ksh_gap (the former
+            divided by n_train**2 n_bits**2; its relative distance to the bound); bits_optimal (bit problems proven
+            optimal); map, map_stable, precision_radius2 (database codes as `database` says), map_hashed, map_learned,
+            map_stable_hashed, map_stable_learned, precision_radius2_hashed, precision_radius2_learned; n_query,
+            n_database, n_train, n_distinct (distinct database codes, hashed); seconds_codes, seconds_function,
+            seconds_encode (queries and database), seconds_evaluate. What does not exist, or is not finite, is None.
+        """
+        return self._measure(task, self.train, self.dataset.query, self.dataset.database)
+
+    def _measure(self, task, train, query, database):
+        from hashers import metrics, packing
+
+        X, y = self.dataset.X, self.y
+        function = make_function(task.function, task.seed) if task.method.entry.takes_function else None
+        hasher = task.method.make(task.n_bits, function, self.n_jobs, task.seed)
+        clock = _Clock()
+        hasher.fit(X[train], y[train])
+        seconds_fit = clock.lap()
+        result = getattr(hasher, "result_", None)
+        seconds_codes = 0.0 if result is None else float(result.time)
+        B_query, B_database = hasher.transform(X[query]), hasher.transform(X[database])
+        seconds_encode = clock.lap()
+        counts = metrics.distance_counts(B_query, B_database, y[query], y[database], n_jobs=self.n_jobs)
+        average_precision = counts.average_precision()
+        scores = {
+            "map_hashed": float(average_precision.mean()),
+            "precision_radius2_hashed": counts.precision_at_radius(RADIUS),
+        }
+        curve = counts.precision_recall()
+        seconds_evaluate = clock.lap()
+        stable = {"ties": "stable", "n_jobs": self.n_jobs}
+        scores["map_stable_hashed"] = metrics.mean_average_precision(
+            B_query, B_database, y[query], y[database], **stable
+        )
+        learned = result is not None
+        if learned:
+            to_train = metrics.distance_counts(B_query, hasher.codes_, y[query], y[train], n_jobs=self.n_jobs)
+            scores["map_learned"] = float(to_train.average_precision().mean())
+            scores["map_stable_learned"] = metrics.mean_average_precision(
+                B_query, hasher.codes_, y[query], y[train], **stable
+            )
+            scores["precision_radius2_learned"] = to_train.precision_at_radius(RADIUS)
+        codes_train = hasher.codes_ if learned else hasher.transform(X[train])
+        for name in ("map", "map_stable", "precision_radius2"):
+            for codes in DATABASES:
+                scores.setdefault(f"{name}_{codes}", None)
+            scores[name] = scores[f"{name}_{self.database}"]
+        row = {
+            "dataset": self.dataset.name,
+            "method": task.method.text,
+            "function": task.function,
+            "n_bits": task.n_bits,
+            "seed": task.seed,
+            "database": self.database,
+            **_objectives(result, codes_train, y[train]),
+            "bits_optimal": sum(s.status.value == "optimal" for s in _bit_solutions(result)) if learned else None,
+            **{name: scores[name] for name in sorted(scores)},
+            "n_query": len(query),
+            "n_database": len(database),
+            "n_train": len(train),
+            "n_distinct": len(np.unique(packing.pack(B_database), axis=0)),
+            "seconds_codes": seconds_codes,
+            "seconds_function": max(0.0, seconds_fit - seconds_codes),
+            "seconds_encode": seconds_encode,
+            "seconds_evaluate": seconds_evaluate,
+        }
+        return Run(
+            task=task,
+            row={name: _plain(value) for name, value in row.items()},
+            packed_query=packing.pack(B_query),
+            packed_database=packing.pack(B_database),
+            codes_train=np.asarray(codes_train, dtype=np.int8),
+            average_precision=average_precision,
+            curve=curve,
+            bits=[_bit(solution) for solution in _bit_solutions(result)],
+        )
+
+    def _choose_train(self, n_train):
+        train = np.asarray(self.dataset.train)
+        if n_train is None:
+            return train
+        n_train = _integer(n_train, "number of training rows", 2)
+        if n_train > len(train):
+            raise ValueError(f"{n_train} training rows asked for, {self.dataset.name} has {len(train)}. Ask for fewer.")
+        chosen = np.random.RandomState(self.seeds[0]).permutation(len(train))[:n_train]
+        return train[np.sort(chosen)]
+
+
+class _Clock:
+    def __init__(self):
+        self.last = time.perf_counter()
+
+    def lap(self):
+        now = time.perf_counter()
+        seconds, self.last = now - self.last, now
+        return seconds
+
+
+def similarity(y):
+    """The supervision of labels (n,) or label sets (n, L), as one structured similarity."""
+    from bqp import supervision
+
+    return supervision.from_labels(y) if y.ndim == 1 else supervision.from_label_sets(y)
+
+
+def _objectives(result, codes, y):
+    """Objectives and bounds of a code result; the yardstick alone where nothing was learned from labels."""
+    n, q = codes.shape
+    if result is None:
+        objective = bound = ksh_bound = None
+        ksh = similarity(y).ksh_objective(codes)
+    else:
+        objective, bound = result.objective, _plain(result.lower_bound)
+        ksh, ksh_bound = result.ksh_objective, _plain(result.ksh_lower_bound)
+    return {
+        "objective": objective,
+        "lower_bound": bound,
+        "relative_gap": _relative_gap(objective, bound),
+        "ksh_objective": ksh,
+        "ksh_lower_bound": ksh_bound,
+        "ksh_normalised": ksh / (n * n * q * q),
+        "ksh_gap": _relative_gap(ksh, ksh_bound),
+    }
+
+
+def _relative_gap(value, bound):
+    """Distance to the bound as a share of the bound; None where that says nothing."""
+    if bound is None:
+        return None
+    if value == bound:
+        return 0.0
+    return (value - bound) / abs(bound) if bound else None
+
+
+def _class_numbers(y):
+    """Labels (n,) as 0, 1, ...; -1 stays the mark of an unknown one, unless the labels are just -1 and +1."""
+    if y.ndim == 2:
+        return y
+    classes, numbers = np.unique(y, return_inverse=True)
+    if classes.dtype.kind in "if" and classes[0] == -1 and classes.tolist() != [-1, 1]:
+        return numbers - 1
+    return numbers
+
+
+def _bit_solutions(result):
+    return list(getattr(result, "bits", None) or [])
+
+
+def _bit(solution):
+    return {
+        "n": len(solution.x),
+        "energy": float(solution.energy),
+        "lower_bound": _plain(float(solution.lower_bound)),
+        "status": solution.status.value,
+        "solver": solution.solver,
+        "time": float(solution.time),
+    }
+
+
+def _plain(value):
+    """A value that JSON can hold: numpy scalars become Python's, what is not finite None."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _distinct(values, name):
+    values = list(values)
+    if not values:
+        raise ValueError(f"{name} is empty. Name at least one.")
+    for k, value in enumerate(values):
+        if value in values[:k]:
+            raise ValueError(f"{name} holds {value!r} twice. Name each once.")
+    return values
+
+
+def _integer(value, name, least):
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise ValueError(f"the {name} must be an integer of at least {least}: {value!r}.")
+    return int(value)
+
+
+def _spread(rows, n):
+    """At most n rows, evenly spaced."""
+    return rows[np.unique(np.linspace(0, len(rows) - 1, min(n, len(rows))).astype(int))]

@@ -1,0 +1,185 @@
+"""Names that tables and the command line use for methods and hash functions.
+
+A new method is one entry of `METHODS`: where its class lives, and which of its arguments a name may set. `parse_method`
+reads the notation ``NAME[-WORD ...][:SOLVER]``: every word is a value of one of these arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
+
+__all__ = ["FUNCTIONS", "METHODS", "MethodEntry", "MethodSpec", "make_function", "parse_method"]
+
+
+@dataclass(frozen=True)
+class MethodEntry:
+    """Where a method lives and what its name may say.
+
+    Attributes
+    ----------
+    path : str
+        ``"module:Class"``; imported on use.
+    words : mapping of str to tuple of str
+        For each argument of the class that takes a word, the words; the first is the default. A word belongs to one
+        argument only.
+    takes_solver : bool
+        Whether ``:SOLVER`` (a name of `bqp.available_solvers`) sets the argument `solver`.
+    takes_function : bool
+        Whether the class takes a hash function; without one it is run once per code length.
+    about : str
+        One sentence for help texts and reports.
+    """
+
+    path: str
+    about: str
+    words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    takes_solver: bool = False
+    takes_function: bool = True
+
+
+METHODS: dict[str, MethodEntry] = {
+    "tsh": MethodEntry(
+        "hashers.methods.tsh:TSH",
+        "Two-step hashing: codes from labels, bit by bit, each a binary quadratic program; then one function per bit.",
+        words={
+            "loss": ("ksh", "bre", "hinge", "exponential"),
+            "target": ("residual", "stagewise", "full"),
+            "order": ("cyclic", "sequential"),
+        },
+        takes_solver=True,
+    ),
+    "lsh": MethodEntry(
+        "hashers.baselines.lsh:LSH",
+        "Signs of random projections, without labels: the floor that a supervised method must clear.",
+        takes_function=False,
+    ),
+}
+
+FUNCTIONS: dict[str, str] = {
+    "linear": "hashers.functions:LinearFunction",
+    "kernel": "hashers.functions:KernelFunction",
+}
+
+
+@dataclass(frozen=True)
+class MethodSpec:
+    """A method with its settings, as `parse_method` reads it.
+
+    Attributes
+    ----------
+    text : str
+        The name as written, for tables.
+    entry : MethodEntry
+    settings : dict
+        Arguments of the class that the name sets.
+    """
+
+    text: str
+    entry: MethodEntry
+    settings: dict[str, Any]
+
+    def in_force(self):
+        """Every word the method takes, and the solver: as set by the name, or the default."""
+        settings = {argument: self.settings.get(argument, words[0]) for argument, words in self.entry.words.items()}
+        if self.entry.takes_solver:
+            settings["solver"] = self.settings.get("solver", "auto")
+        return settings
+
+    def make(self, n_bits, function=None, n_jobs=1, random_state=0):
+        """Return an unfitted hasher.
+
+        Parameters
+        ----------
+        n_bits : int
+        function : hash function, optional
+            Left out for methods that take none.
+        n_jobs : int
+        random_state : int
+        """
+        arguments: dict[str, Any] = dict(self.settings, n_bits=n_bits, random_state=random_state)
+        cls = _load(self.entry.path)
+        accepted = cls._get_param_names()
+        if self.entry.takes_function:
+            arguments["function"] = function
+        if "n_jobs" in accepted:
+            arguments["n_jobs"] = n_jobs
+        return cls(**arguments)
+
+
+def parse_method(text):
+    """Read ``NAME[-WORD ...][:SOLVER]``.
+
+    Parameters
+    ----------
+    text : str
+        For example "tsh", "tsh-hinge", "tsh-bre-sequential" or "tsh-ksh:tabu_search".
+
+    Returns
+    -------
+    spec : MethodSpec
+
+    Raises
+    ------
+    ValueError
+        If the name, a word or the solver is unknown, or two words set the same argument.
+
+    Examples
+    --------
+    >>> parse_method("tsh-hinge-sequential:tabu_search").settings
+    {'loss': 'hinge', 'order': 'sequential', 'solver': 'tabu_search'}
+    """
+    head, colon, solver = text.partition(":")
+    names = [name for name in METHODS if head == name or head.startswith(name + "-")]
+    if not names:
+        raise ValueError(f"unknown method {text!r}. Known are {', '.join(METHODS)}.")
+    name = max(names, key=len)
+    entry, settings = METHODS[name], {}
+    for word in head[len(name) + 1 :].split("-") if head != name else []:
+        argument = next((key for key, words in entry.words.items() if word in words), None)
+        if argument is None:
+            known = ", ".join(word for words in entry.words.values() for word in words) or "none"
+            raise ValueError(f"unknown word {word!r} in method {text!r}. After {name}- may come: {known}.")
+        if argument in settings:
+            raise ValueError(f"method {text!r} sets {argument} twice: {settings[argument]}, {word}. Keep one.")
+        settings[argument] = word
+    if colon:
+        settings["solver"] = _known_solver(solver, text, entry)
+    return MethodSpec(text, entry, settings)
+
+
+def make_function(name, random_state=0):
+    """Return the unfitted hash function of that name.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown.
+
+    Examples
+    --------
+    >>> make_function("kernel", random_state=7)
+    KernelFunction(random_state=7)
+    """
+    if name not in FUNCTIONS:
+        raise ValueError(f"unknown function {name!r}. Known are {', '.join(FUNCTIONS)}.")
+    cls = _load(FUNCTIONS[name])
+    return cls(random_state=random_state) if "random_state" in cls._get_param_names() else cls()
+
+
+def _known_solver(solver, text, entry):
+    import bqp
+
+    if not entry.takes_solver:
+        raise ValueError(f"method {text!r} has no inner solver. Leave out :{solver}.")
+    known = ["auto", *bqp.available_solvers()]
+    if solver not in known:
+        raise ValueError(f"unknown solver {solver!r} in method {text!r}. Known are {', '.join(known)}.")
+    return solver
+
+
+def _load(path):
+    module, _, name = path.partition(":")
+    return getattr(import_module(module), name)
