@@ -124,7 +124,7 @@ class Dense(Form):
     name = "dense"
 
     def __init__(self, Q: np.ndarray, *, check: bool = True):
-        Q = np.asarray(Q)
+        Q = as_array(Q, "Q")
         if check:
             Q = _checked_dense(Q)
         self.Q = np.ascontiguousarray(Q)
@@ -153,7 +153,8 @@ class Dense(Form):
 
     def scaled(self, factor):
         return Dense(
-            self.Q * self.Q.dtype.type(factor) if _is_power_of_two(factor) else self.Q * float(factor), check=False
+            self.Q * self.Q.dtype.type(factor) if _is_power_of_two(factor) else self.to_dense() * float(factor),
+            check=False,
         )
 
     def submatrix(self, index):
@@ -362,9 +363,7 @@ class LowRank(Form):
 
     def aggregate(self, labels, n_groups):
         P = _indicator(labels, n_groups)
-        if n_groups < self.n or self.U.dtype != np.int8:
-            return LowRank(np.asarray(P.T @ self.U.astype(np.float64)), self.d)
-        return LowRank(self.U[np.argsort(labels)], self.d)
+        return LowRank(np.asarray(P.T @ self.U.astype(np.float64)), self.d)
 
     def abs_row_sums(self):
         column = np.zeros(self.rank)
@@ -565,6 +564,14 @@ def sparse_entries(Q: sp.csr_array, i: np.ndarray, j: np.ndarray) -> np.ndarray:
     """Entries Q[i, j] as a plain vector (scipy's releases differ in what fancy indexing returns)."""
     found = Q[i, j]
     return np.asarray(found.toarray() if sp.issparse(found) else found, dtype=np.float64).ravel()
+
+
+def as_array(values, name: str) -> np.ndarray:
+    """An array of whatever was given, or a ProblemError for ragged rows."""
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise ProblemError(f"{name} must be a matrix with rows of one length: {error}") from error
 
 
 def as_form(Q) -> Form:

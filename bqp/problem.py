@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from bqp.errors import BackendNotFound, ParameterError, ProblemError
-from bqp.forms import Dense, Form, Sparse, as_form
+from bqp.forms import Form, Sparse, as_array, as_form
 
 __all__ = ["BQP"]
 
@@ -218,10 +218,9 @@ class BQP:
             if not isinstance(J, Mapping):
                 n = max(n, np.shape(J)[0])
             field = np.zeros(n)
-            for i, value in h.items():
-                field[_index(i)] = value
+            field[[_index(i) for i in h]] = _numbers(list(h.values()), "h")
             h = field
-        h = np.asarray(h, dtype=np.float64)
+        h = _numbers(h, "h")
         return cls(_symmetrised(J, "J", n if n is not None else len(np.atleast_1d(h))), h, offset, "spin", sense)
 
     @classmethod
@@ -230,13 +229,7 @@ class BQP:
 
         The objective is ``sum_{i<j} W_ij (1 - x_i x_j) / 2``.
         """
-        form = as_form(W)
-        diagonal = form.diagonal()
-        if np.any(diagonal):
-            if isinstance(form, Sparse):
-                form = Sparse(form.Q - sp.diags_array(diagonal, format="csr"), check=False)
-            else:
-                form = Dense(form.to_dense() - np.diag(diagonal), check=False)
+        form = as_form(W)  # its diagonal adds the same to x'Wx and to the total
         total = float(form.matvec(np.ones(form.n)).sum())
         return _from_energy(form.scaled(0.25), np.zeros(form.n), -0.25 * total, "spin", "max")
 
@@ -292,10 +285,7 @@ def _from_energy(Q: Form, c: np.ndarray, offset: float, domain: str, sense: str)
 
 
 def _linear(c, n: int) -> np.ndarray:
-    try:
-        linear = np.asarray(c, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ProblemError(f"c must be a vector of {n} numbers: {error}.") from error
+    linear = _numbers(c, "c", n)
     if linear.shape != (n,):
         raise ProblemError(f"c must have shape ({n},) to match Q, got {linear.shape}.")
     finite = np.isfinite(linear)
@@ -303,6 +293,16 @@ def _linear(c, n: int) -> np.ndarray:
         place = int(np.argmin(finite))
         raise ProblemError(f"c must be finite, got {linear[place]} at ({place}).")
     return linear
+
+
+def _numbers(values, name: str, n: int | None = None) -> np.ndarray:
+    try:
+        if np.iscomplexobj(values):
+            raise TypeError("complex values")
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        size = "" if n is None else f"{n} "
+        raise ProblemError(f"{name} must be a vector of {size}numbers: {error}.") from error
 
 
 def _index(i) -> int:
@@ -318,13 +318,16 @@ def _symmetrised(Q, name: str, n: int | None = None):
     if isinstance(Q, Form):
         return Q
     if isinstance(Q, Mapping):
+        for key in Q:
+            if not isinstance(key, tuple) or len(key) != 2:
+                raise ProblemError(f"the keys of {name} must be pairs (i, j), got {key!r}.")
         row = np.array([_index(i) for i, _ in Q], dtype=np.int64)
         column = np.array([_index(j) for _, j in Q], dtype=np.int64)
-        value = np.array(list(Q.values()), dtype=np.float64)
+        value = _numbers(list(Q.values()), name)
         size = max(n or 0, 1 + max(row.max(initial=-1), column.max(initial=-1)))
         Q = sp.coo_array((value, (row, column)), shape=(size, size)).tocsr()
     if not sp.issparse(Q):
-        Q = np.asarray(Q)
+        Q = as_array(Q, name)
         if Q.dtype == object or not (np.issubdtype(Q.dtype, np.number) or Q.dtype == bool) or np.iscomplexobj(Q):
             raise ProblemError(f"{name} must hold real numbers, got dtype {Q.dtype}.")
     if len(Q.shape) != 2 or Q.shape[0] != Q.shape[1]:
