@@ -65,13 +65,9 @@ def read_instances(source, index=None):
         )
     if index is not None and (isinstance(index, bool) or not isinstance(index, int) or not 1 <= index <= count):
         raise source.error(f"index={index!r} names no instance; the file holds {count}, counted from 1.")
-    chosen = None
-    for k in range(1, count + 1):
-        instance = read_instance(source)
-        if k == (index or 1):
-            chosen = instance[:4]
-    source.finish(f"the {count} instances announced" if count > 1 else f"the {instance[1].size} entries announced")
-    return chosen
+    instances = [read_instance(source)[:4] for _ in range(count)]
+    source.finish(f"the {count} instances announced" if count > 1 else f"the {instances[0][1].size} entries announced")
+    return instances[(index or 1) - 1]
 
 
 def format_remedy(source):

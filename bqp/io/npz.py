@@ -106,8 +106,8 @@ def _form(kind, k, arrays):
         matrix.check_format(full_check=True)
         return Sparse(matrix)
     if kind == "low_rank":
-        return LowRank(*values)
-    return Grouped(*values, arrays.get(f"Q{k}_a"))
+        return LowRank(values[0], values[1])
+    return Grouped(values[0], values[1], arrays.get(f"Q{k}_a"))
 
 
 def write_npz(problem, path):
