@@ -342,8 +342,13 @@ class StructuredWalk(Walk):
 
     @property
     def _scale(self) -> float:
+        """A bound on the terms that cancel in a delta, not on the delta: that is what rounding follows."""
         if not hasattr(self, "_scale_value"):
-            self._scale_value = float(np.abs(self.storage.problem.flip_deltas(self.x[: self.n])).max(initial=0.0))
+            s = self.storage
+            deltas = np.abs(s.problem.flip_deltas(self.x[: self.n])).max(initial=0.0)
+            low_rank = np.abs(s.U).max(initial=0).astype(np.float64) * np.abs(self.t).sum()
+            grouped = np.abs(s.a).max(initial=1.0) * np.abs(self.field).max(initial=0.0)
+            self._scale_value = float(deltas + 4.0 * (low_rank + grouped + np.abs(s.diagonal).max(initial=0.0)))
         return self._scale_value
 
     def begin_tabu(self, seed):
