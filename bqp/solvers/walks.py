@@ -57,6 +57,17 @@ class Storage(ABC):
     @abstractmethod
     def start(self, x: np.ndarray) -> Walk: ...
 
+    def deltas(self, x: np.ndarray) -> np.ndarray:
+        """The change of energy of each flip, in the walk's unit."""
+        return self.problem.flip_deltas(x)
+
+    def _deltas_from(self, fields: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """From the products of the kernels' own rows, 4 Q over the unit without its diagonal.
+
+        `BQP.flip_deltas` subtracts the diagonal again, which may round what the kernels hold exactly.
+        """
+        return -x.astype(np.float64) * (fields + self.problem.c * (2.0 / self.unit))
+
 
 class Walk(ABC):
     """State of one local search.
@@ -82,7 +93,7 @@ class Walk(ABC):
         self._fill_delta()
 
     def _fill_delta(self) -> None:
-        self.delta[: self.n] = self.storage.problem.flip_deltas(self.x[: self.n]) / self.unit
+        self.delta[: self.n] = self.storage.deltas(self.x[: self.n])
         self._tol = 0.0 if self.exact else 1e-12 * float(np.abs(self.delta[: self.n]).max(initial=0.0))
 
     @property
@@ -192,6 +203,12 @@ class DenseStorage(Storage):
             a += len(block)
         self.big = self.dtype.type(2**30) if self.dtype == np.int32 else self.dtype.type(1e300)
 
+    def deltas(self, x):
+        fields, step = np.empty(self.n), max(1, (1 << 20) // self.n)
+        for a in range(0, self.n, step):
+            fields[a : a + step] = self.rows[a : a + step, : self.n].astype(np.float64) @ x.astype(np.float64)
+        return self._deltas_from(fields, x)
+
     def start(self, x):
         return DenseWalk(self, x, self.unit, self.exact, self.dtype, self.big)
 
@@ -240,6 +257,10 @@ class SparseStorage(Storage):
         self.indptr, self.indices = Q.indptr, Q.indices
         self.data = (Q.data * (4.0 / self.unit)).astype(self.dtype)
         self.big = self.dtype.type(2**30) if self.dtype == np.int32 else self.dtype.type(1e300)
+
+    def deltas(self, x):
+        rows = sp.csr_array((self.data, self.indices, self.indptr), shape=(self.n, self.n))
+        return self._deltas_from(rows @ x.astype(np.float64), x)
 
     def start(self, x):
         return SparseWalk(self, x, self.unit, self.exact, self.dtype, self.big)
