@@ -44,7 +44,7 @@ def _popcount_interpreted(word):
     return int(word).bit_count()
 
 
-popcount: Any = _popcount_interpreted if config.DISABLE_JIT else intrinsic(_popcount)
+popcount: Any = _popcount_interpreted if getattr(config, "DISABLE_JIT", False) else intrinsic(_popcount)
 
 
 @jit_kernel
