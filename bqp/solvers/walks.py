@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from functools import cached_property
 from itertools import chain
 
 import numpy as np
@@ -326,6 +327,14 @@ class StructuredStorage(Storage):
         integral = self.U.dtype == np.int8 and _is_integral(self.d, self.M, self.a, self.data, problem.c)
         self.exact = integral and form.n * form.max_abs() < 2.0**40
 
+    @cached_property
+    def tolerance(self) -> float:
+        """Follows the terms of a delta, not the delta: where they cancel, what is left is rounding."""
+        if self.exact:
+            return 0.0
+        terms = self.problem.Q.abs_row_sums().max(initial=0.0) + np.abs(self.diagonal).max(initial=0.0)
+        return 1e-12 * float(4.0 * terms + 2.0 * np.abs(self.problem.c).max(initial=0.0))
+
     def start(self, x):
         return StructuredWalk(self, x, 1.0, self.exact, np.float64, 1e300)
 
@@ -359,18 +368,7 @@ class StructuredWalk(Walk):
 
     @property
     def tol(self):
-        return 0.0 if self.exact else 1e-12 * self._scale
-
-    @property
-    def _scale(self) -> float:
-        """A bound on the terms that cancel in a delta, not on the delta: that is what rounding follows."""
-        if not hasattr(self, "_scale_value"):
-            s = self.storage
-            deltas = np.abs(s.problem.flip_deltas(self.x[: self.n])).max(initial=0.0)
-            low_rank = np.abs(s.U).max(initial=0).astype(np.float64) * np.abs(self.t).sum()
-            grouped = np.abs(s.a).max(initial=1.0) * np.abs(self.field).max(initial=0.0)
-            self._scale_value = float(deltas + 4.0 * (low_rank + grouped + np.abs(s.diagonal).max(initial=0.0)))
-        return self._scale_value
+        return self.storage.tolerance
 
     def begin_tabu(self, seed):
         self.in_tabu = True
