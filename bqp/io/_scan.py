@@ -61,7 +61,7 @@ def scan_lines(data, kinds, powers, base, n, default, rows, cols, values, slow, 
             index = np.int64(0)
             digits = 0
             while position < size and 48 <= data[position] <= 57 and digits < 18:
-                index = index * 10 + (data[position] - 48)
+                index = index * 10 + (np.int64(data[position]) - 48)
                 digits += 1
                 position += 1
             whole = digits > 0 and (position >= size or kinds[data[position]] != _TEXT)
@@ -93,7 +93,7 @@ def scan_lines(data, kinds, powers, base, n, default, rows, cols, values, slow, 
         fraction = False
         fits = True
         while position < size:
-            byte = data[position]
+            byte = np.int64(data[position])
             if 48 <= byte <= 57:
                 if mantissa < 900719925474099:  # ten times this and a digit more stays below 2**53
                     mantissa = mantissa * 10 + (byte - 48)
@@ -114,7 +114,7 @@ def scan_lines(data, kinds, powers, base, n, default, rows, cols, values, slow, 
             power = 0
             digits = 0
             while position < size and 48 <= data[position] <= 57 and digits < 6:
-                power = power * 10 + (data[position] - 48)
+                power = power * 10 + (np.int64(data[position]) - 48)
                 digits += 1
                 position += 1
             exponent += -power if down else power

@@ -14,6 +14,7 @@ from bqp.errors import FormatError
 __all__ = ["Source", "compression_of", "number", "read_bytes", "write_bytes"]
 
 _MAGIC = {"gz": b"\x1f\x8b", "xz": b"\xfd7zXZ\x00"}
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # some editors put it before UTF-8 text
 _SHOWN = 60  # characters of a line that an error quotes
 
 
@@ -59,10 +60,10 @@ def read_bytes(path):
             f"{path}: is named .{promised}, but its first bytes {data[:6]!r} are not those of {promised} data. "
             f"Rename it, or fetch it again."
         )
-    if not kind:
-        return data
     try:
-        return gzip.decompress(data) if kind == "gz" else lzma.decompress(data)
+        if kind:
+            data = gzip.decompress(data) if kind == "gz" else lzma.decompress(data)
+        return data.removeprefix(_BYTE_ORDER_MARK)
     except (EOFError, OSError, zlib.error, lzma.LZMAError) as error:
         raise FormatError(
             f"{path}: the {kind} data are corrupt or cut short ({error}). Fetch the file again."

@@ -102,8 +102,8 @@ def test_qplib_linear_objective_minimised(put):
     assert io.read(put(text), "qplib").objective([1, 1]) == 1.5 - 4 - 1
 
 
-def test_both_triangles_comments_blank_lines_and_windows_ends(put):
-    text = "# a comment\r\n\r\n3 2\r\n  2 1\t+3\r\n\r\n# another\r\n3 3 -1.5e1 # at the end\r\n\r\n"
+def test_both_triangles_comments_blank_lines_and_files_from_windows(put):
+    text = "\ufeff# a comment\r\n\r\n3 2\r\n  2 1\t+3\r\n\r\n# another\r\n3 3 -1.5e1 # at the end\r\n\r\n"
     assert io.read(put(text), "biq").energy([1, 1, 1]) == 6 - 15
 
 
