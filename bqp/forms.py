@@ -492,9 +492,10 @@ class Grouped(Form):
 
     def as_low_rank(self) -> LowRank:
         """The same matrix with U = the eigenvectors of M read at the groups (float64, rank at most C)."""
-        values, vectors = np.linalg.eigh(self.M)
+        present, groups = np.unique(self.groups, return_inverse=True)
+        values, vectors = np.linalg.eigh(self.M[np.ix_(present, present)])
         keep = np.abs(values) > 1e-15 * np.abs(values).max(initial=0.0)
-        U = vectors[self.groups][:, keep]
+        U = vectors[groups][:, keep]
         return LowRank(U if self.a is None else U * self.a[:, None], values[keep])
 
 
