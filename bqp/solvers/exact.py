@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from bqp.errors import ParameterError, ProblemError
+from bqp.rng import streams
 from bqp.solution import Status
 from bqp.solvers.base import Solver, check_count
 
@@ -24,12 +25,17 @@ class Exact(Solver):
     ----------
     max_n : int
         Refuse larger problems, since the time doubles with every variable (at most 40).
+    ties : {"first", "random"}
+        Which of several optima is returned: the first in a fixed order, or one that depends on the seed (variables are
+        permuted and flipped at random before they are enumerated). Code learners want the second, since bits that
+        break their ties alike repeat each other.
 
     Notes
     -----
     About 2**n * 5 ns on one thread: 10 ms at n = 20, 5 s at n = 30. Memory O(n**2). Without a linear term the global
-    flip is a symmetry, and half of the assignments suffice. With ``n_solutions=k`` the pool holds the k best. Float
-    data are compared within rounding; then the bound lies below the energy by the rounding that can have been made.
+    flip is a symmetry, and half of the assignments suffice. With ``n_solutions=k`` the pool holds the k best. Data are
+    rounded to integers of about 48 bits, so that the running sums are exact; where that changes anything, the bound
+    lies below the energy by twice the change.
 
     Examples
     --------
@@ -42,7 +48,10 @@ class Exact(Solver):
     name: ClassVar[str] = "exact"
     finish_status: ClassVar[Status] = Status.OPTIMAL
 
-    def __init__(self, max_n: int = 30):
+    def __init__(self, max_n: int = 30, ties: str = "first"):
+        if ties not in ("first", "random"):
+            raise ParameterError(f"ties must be 'first' or 'random', got {ties!r}.")
+        self.ties = ties
         self.max_n = check_count("max_n", max_n)
         if self.max_n > _HARD_LIMIT:
             raise ParameterError(f"max_n must be at most {_HARD_LIMIT}: 2**{self.max_n} assignments take days.")
@@ -57,6 +66,18 @@ class Exact(Solver):
                 "Use solver='tabu_search', or raise max_n (the time doubles with each variable)."
             )
         Q, c, rounding = _quantised(problem)
+        order, sign = np.arange(n), np.ones(n, np.int8)
+        if self.ties == "random":
+            rng = streams(seeds, 1)[0]
+            order, sign = rng.permutation(n), (2 * rng.integers(0, 2, n) - 1).astype(np.int8)
+            Q = np.ascontiguousarray((Q * np.outer(sign, sign))[np.ix_(order, order)])
+            c = (c * sign)[order]
+
+        def assignment(code: np.uint64) -> np.ndarray:
+            x = np.empty(n, np.int8)
+            x[order] = _spins(code, n)
+            return x * sign
+
         symmetric = not c.any() and run.n_solutions == 1
         free = n - 1 if symmetric and n > 1 else n
         n_low, max_moves = min(free, _LOW_BITS), run.budget.max_moves
@@ -90,7 +111,7 @@ class Exact(Solver):
                     keep = np.lexsort((best_codes, best_energies))[:pool]
                     best_energies, best_codes = best_energies[keep], best_codes[keep]
                     run.n_moves = done << n_low
-                    run.offer(_spins(best_codes[0], n))
+                    run.offer(assignment(best_codes[0]))
                     if run.budget.target is not None and run.energy <= run.budget.target and done < n_prefixes:
                         run.stop(Status.TARGET_REACHED)
                         break
@@ -102,7 +123,7 @@ class Exact(Solver):
                 executor.shutdown()
         for code, energy in zip(best_codes, best_energies):
             if np.isfinite(energy):
-                run.offer(_spins(code, n))
+                run.offer(assignment(code))
         if done == n_prefixes:
             run.prove(run.energy - rounding)
             run.status = Status.OPTIMAL
