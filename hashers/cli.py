@@ -56,14 +56,13 @@ def _hashers():
 
 def _methods_help():
     """The notation of methods, from the table of them."""
-    words = [
-        f"Words of {name}: {'; '.join(f'{key} {chr(47).join(values)}' for key, values in entry.words.items())}."
-        for name, entry in METHODS.items()
-        if entry.words
-    ]
+    words = []
+    for name, entry in METHODS.items():
+        words += [f"{key} of {name}: {', '.join(values)}." for key, values in entry.words.items()]
     return (
-        f"Comma-separated NAME[-WORD ...][:SOLVER]. Names: {', '.join(METHODS)}. {' '.join(words)} SOLVER: what solves a "
-        "bit, any of bqp.available_solvers(). Example: tsh,tsh-hinge,tsh-sequential:tabu_search,lsh."
+        f"Comma-separated NAME[-WORD ...][:SOLVER]. Names: {', '.join(METHODS)}. Words, the default first; "
+        f"{' '.join(words)} SOLVER: what solves a bit, any of bqp.available_solvers(). Example: "
+        "tsh,tsh-hinge,tsh-sequential:tabu_search,lsh."
     )
 
 
@@ -121,13 +120,14 @@ def compare(
         n_train=train,
     )
     with _interrupts() as interrupted:
-        _work(comparison, as_json, interrupted)
+        try:
+            _work(comparison, as_json, interrupted)
+        finally:
+            page = _write_report(comparison, report, as_json) if report is not None and comparison.runs else None
     if as_json:
         sys.stdout.write(json.dumps([run.row for run in comparison.runs], indent=1, allow_nan=False) + "\n")
-    if report is not None and comparison.runs:
-        page = _write_report(comparison, report, as_json)
-        if not as_json:
-            _console().print(f"Report: {page}", soft_wrap=True, highlight=False)
+    elif page is not None:
+        _console().print(f"Report: {page}", soft_wrap=True, markup=False, highlight=False)
     if interrupted:
         sys.stderr.write(f"hashers: interrupted; {len(comparison.runs)} of {len(comparison.tasks)} rows finished.\n")
         raise typer.Exit(INTERRUPTED)

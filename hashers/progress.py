@@ -110,13 +110,16 @@ class PlainLines(Silent):
 
 
 class LiveTable(Silent):
-    """A table that fills while a spinner names what runs; times are summed where the terminal is narrow."""
+    """A table that fills while a spinner names what runs.
+
+    A narrow terminal gets one sum of times and no bound.
+    """
 
     def __init__(self, console: Console, comparison):
         self.console, self.comparison = console, comparison
         self.wide = console.width >= WIDE
-        self.table = Table(box=None, padding=(0, 1), header_style="bold", pad_edge=False)
-        for k, name in enumerate([*COLUMNS, *(TIMES if self.wide else ["seconds"])]):
+        self.table = Table(box=None, padding=(0, 2, 0, 0) if self.wide else (0, 1, 0, 0), header_style="bold")
+        for k, name in enumerate(self._shown([*COLUMNS], [*TIMES] if self.wide else ["s"])):
             self.table.add_column(name, justify="left" if k < 2 else "right", overflow="fold")
         self.spinner = Spinner("dots", text="starting")
         self.last = None
@@ -144,13 +147,19 @@ class LiveTable(Silent):
         """Add the row; a rule separates methods."""
         left, times = cells(run.row)
         if not self.wide:
-            times = [_seconds(sum(run.row[f"seconds_{name}"] for name in TIMES))]
+            times = [f"{sum(run.row[f'seconds_{name}'] for name in TIMES):.1f}"]
         key = (run.row["method"], run.row["function"])
         if self.last not in (None, key):
             self.table.add_section()
         self.last = key
-        self.table.add_row(*left, *times)
+        self.table.add_row(*self._shown(left, times))
         self.live.update(self._view())
+
+    def _shown(self, left, times):
+        """The cells that a narrow terminal has room for: no bound, one sum of times."""
+        if not self.wide:
+            left = [text for name, text in zip(COLUMNS, left) if name != "bound"]
+        return [*left, *times]
 
     def _view(self):
         return Group(self.table, self.spinner)

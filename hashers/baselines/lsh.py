@@ -49,8 +49,8 @@ class LSH(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     Examples
     --------
     >>> LSH(n_bits=4, random_state=0).fit_transform([[0.0, 1.0], [0.0, 2.0]])
-    array([[ 1, -1, -1, -1],
-           [-1,  1,  1,  1]], dtype=int8)
+    array([[-1,  1, -1,  1],
+           [ 1, -1,  1, -1]], dtype=int8)
     """
 
     def __init__(self, n_bits=32, random_state=None):

@@ -8,7 +8,16 @@ from hashers.report.summary import gap_of
 from hashers.report.svg import Axis, Series, chart, legend, log_ticks
 from hashers.report.wording import plural
 
-__all__ = ["code_matrix", "gap_chart", "map_chart", "race_chart", "radius_chart", "recall_chart", "series_styles"]
+__all__ = [
+    "code_matrix",
+    "gap_chart",
+    "map_chart",
+    "mark_step",
+    "race_chart",
+    "radius_chart",
+    "recall_chart",
+    "series_styles",
+]
 
 LOWEST_EXCESS = 1e-5
 NARROW = 350
@@ -87,13 +96,19 @@ def recall_chart(groups, n_bits):
             if filled < 0.5 or (points and abs(points[-1][0] - recall) + abs(points[-1][1] - precision) < 1e-3):
                 continue
             points.append((float(recall), float(precision)))
-            notes.append(f"{group.name}, radius {radius}: recall {recall:.3f}, precision {precision:.3f}")
+            note = f"{group.name}, radius {radius}: recall {recall:.3f}, precision {precision:.3f}"
+            notes.append(note if radius % mark_step(n_bits) == 0 else "")
         style, dashed = styles[group.key]
         series.append(Series(group.name, points, style, dashed, notes=notes, size=0.8))
     ticks = [(k / 5, f"{k / 5:g}") for k in range(6)]
     described = "; ".join(f"{one.name} reaches precision {max(y for _, y in one.points):.2f}" for one in series)
     x, y = Axis("recall", 0, 1, ticks), Axis("precision", 0, 1, ticks)
     return chart(series, x, y, f"Precision against recall, {n_bits} bits", f"{described}.", width=NARROW)
+
+
+def mark_step(n_bits):
+    """Every how many radii the curves of precision against recall have a mark."""
+    return max(1, n_bits // 16)
 
 
 def gap_chart(groups, runs):

@@ -145,6 +145,8 @@ def race(comparison, seconds=SECONDS, seed=0):
         if reductions:
             names = ["auto", *names]
         for name in names:
+            if reductions and any(entry.reduced and entry.solver == name for entry in entries):
+                continue  # "auto" took it
             bqp.solve(problem, name, reductions=reductions, rng=seed, max_moves=WARM_UP_MOVES)
             limit = None if reductions and sum(sizes) <= OWN_RULE_UP_TO else seconds
             found = bqp.solve(problem, name, reductions=reductions, rng=seed, time_limit=limit)

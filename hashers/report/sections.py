@@ -12,7 +12,7 @@ from hashers.report.wording import bytes_of, described, duration, share
 
 __all__ = ["head", "protocol", "retrieval"]
 
-HEAD_CLASSES = 12
+HEAD_CLASSES, HEAD_BITS = 12, 32
 
 
 def head(comparison, groups, day):
@@ -25,7 +25,8 @@ def head(comparison, groups, day):
         "<p>A code is learned in two steps. First every training item is given a string of bits, such that items with "
         "the same label get similar strings: one binary quadratic program for each bit. Then a hash function is fitted "
         "to each bit, so that unseen items can be coded from their features. The distance of two items is the number "
-        f"of bits in which their codes differ (the Hamming distance).</p></div>{_picture(comparison, best)}</div>"
+        "of bits in which their codes differ (the Hamming distance).</p></div>"
+        f"{_picture(comparison, groups, best)}</div>"
         f'<dl class="numbers">{_numbers(comparison, groups, best)}</dl>'
     )
 
@@ -50,16 +51,17 @@ def _floor(groups, best):
     return next((g for g in groups if g.function == "random" and g.n_bits == best.n_bits and g is not best), None)
 
 
-def _picture(comparison, best):
-    """The codes of the classes beside the opening words."""
-    classes = class_codes(comparison, best.runs[0]) if best.runs[0].bits else None
-    if classes is None or not 2 <= len(classes.codes) <= HEAD_CLASSES or classes.left_out or best.n_bits > 32:
+def _picture(comparison, groups, best):
+    """The shortest codes of the best method beside the opening words, where they fit there."""
+    shortest = min((group for group in groups if group.key == best.key), key=lambda group: group.n_bits)
+    classes = class_codes(comparison, shortest.runs[0]) if best.runs[0].bits and shortest.n_bits <= HEAD_BITS else None
+    if classes is None or not 2 <= len(classes.codes) <= HEAD_CLASSES or classes.left_out:
         return ""
     pictures = class_pictures(comparison, classes)
     what = "images are means of the classes" if pictures else "each row is a class"
     return (
-        f'<figure class="opening-figure">{figures.code_matrix(classes, pictures)}<figcaption>The {best.n_bits} bits '
-        f"that {escape(best.method)} gives to each class, filled for +1; {what}.</figcaption></figure>"
+        f'<figure class="opening-figure">{figures.code_matrix(classes, pictures)}<figcaption>The {shortest.n_bits} '
+        f"bits that {escape(best.method)} gives to each class, filled for +1; {what}.</figcaption></figure>"
     )
 
 
@@ -95,8 +97,8 @@ def retrieval(groups):
         (
             "Precision against recall",
             figures.recall_chart(groups, best.n_bits),
-            f"{best.n_bits} bits. Each mark is a Hamming radius, small ones at the left; means over the queries that "
-            "find anything within it, shown where at least half of them do.",
+            f"{best.n_bits} bits. {_marks(best.n_bits)}, small ones at the left; means over the queries that find "
+            "anything within it, shown where at least half of them do.",
         ),
         (
             "The nearest codes only",
@@ -111,6 +113,11 @@ def retrieval(groups):
         if svg
     )
     return f'{legend(series)}<div class="figures three">{boxes}</div>'
+
+
+def _marks(n_bits):
+    step = figures.mark_step(n_bits)
+    return "Each mark is a Hamming radius" if step == 1 else f"A mark at every {step} bits of Hamming radius"
 
 
 def protocol(comparison):

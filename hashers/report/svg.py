@@ -30,7 +30,7 @@ class Series:
         Hold each value until the next point, as incumbents do.
     markers : bool
     notes : sequence of str, optional
-        One text a point, shown on hovering.
+        One text a point, shown on hovering; an empty one leaves the marker out.
     size : float
         Of the markers, 1 is normal.
     """
@@ -189,7 +189,7 @@ def _draw(one, to_x, to_y):
         else:
             path.append(f"L{px:.1f} {py:.1f}")
         pen_down = True
-        if one.markers:
+        if one.markers and (one.notes is None or one.notes[k]):
             note = one.notes[k] if one.notes else f"{one.name}: {y:.4g}"
             marks.append(f"<g>{_marker(px, py, one.style, one.size)}<title>{escape(note)}</title></g>")
     dashed = " dashed" if one.dashed else ""
