@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -29,13 +29,15 @@ def resolve_steps(reductions: str | Sequence[str | Reduction], keep_all: bool = 
         if reductions == "auto":
             return [step() for step in _BY_NAME.values() if step.keeps_all or not keep_all]
         reductions = (reductions,)
-    if reductions is None:
-        raise ParameterError("reductions must be 'auto' or a sequence of names; pass () to switch them off.")
+    if not isinstance(reductions, Iterable):
+        raise ParameterError(
+            f"reductions must be 'auto' or a sequence of names, got {reductions!r}; pass () to switch them off."
+        )
     steps = []
     for item in reductions:
         if isinstance(item, Reduction):
             steps.append(item)
-        elif item in _BY_NAME:
+        elif isinstance(item, str) and item in _BY_NAME:
             steps.append(_BY_NAME[item]())
         else:
             raise ParameterError(
