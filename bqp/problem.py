@@ -84,10 +84,7 @@ class BQP:
             raise ProblemError(f"offset must be a number, got {offset!r}.") from error
         if not np.isfinite(constant):
             raise ProblemError(f"offset must be finite, got {constant}.")
-        with np.errstate(over="ignore"):
-            largest = abs(constant) + 4.0 * (form.magnitude() + float(np.abs(linear).sum()))
-        if not np.isfinite(largest):
-            raise ProblemError("energies could overflow float64: n**2 times the largest entry is infinite. Rescale.")
+        _check_magnitude(form, linear, constant)
         if sense == "max":
             form, linear, constant = form.scaled(-1.0), -linear, -constant
         self._freeze(form, linear, constant, domain, sense)
@@ -230,6 +227,7 @@ class BQP:
         The objective is ``sum_{i<j} W_ij (1 - x_i x_j) / 2``.
         """
         form = as_form(W)  # its diagonal adds the same to x'Wx and to the total
+        _check_magnitude(form, np.zeros(0), 0.0)
         total = float(form.matvec(np.ones(form.n)).sum())
         return _from_energy(form.scaled(0.25), np.zeros(form.n), -0.25 * total, "spin", "max")
 
@@ -282,6 +280,13 @@ def _from_energy(Q: Form, c: np.ndarray, offset: float, domain: str, sense: str)
     problem = object.__new__(BQP)
     problem._freeze(Q, c, offset, domain, sense)
     return problem
+
+
+def _check_magnitude(form: Form, linear: np.ndarray, constant: float) -> None:
+    with np.errstate(over="ignore"):
+        largest = abs(constant) + 4.0 * (form.magnitude() + float(np.abs(linear).sum()))
+    if not np.isfinite(largest):
+        raise ProblemError("energies could overflow float64: n**2 times the largest entry is infinite. Rescale.")
 
 
 def _linear(c, n: int) -> np.ndarray:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 
 import numpy as np
 
 from bqp.forms import Dense, Form, Grouped, LowRank, Sparse, Sum
 from bqp.problem import BQP
 
-__all__ = ["evaluation_rounding", "sums_are_exact"]
+__all__ = ["common_unit", "energy_grid", "evaluation_rounding", "off_diagonal_blocks", "sums_are_exact"]
 
 _EXACT_BELOW = 2.0**47  # sums of multiples of 1/32 (a change of domain divides by 4) below this are exact
 
@@ -40,6 +41,51 @@ def sums_are_exact(problem: BQP) -> bool:
     return all(
         _is_integral(8.0 * values) for values in (*_coefficients(problem.Q), problem.c, np.array(problem.offset))
     )
+
+
+def energy_grid(problem: BQP) -> tuple[float, float] | None:
+    """``(origin, step)`` such that every energy is origin plus a whole multiple of step; None where there is no step.
+
+    Looks at written-out and sparse forms with exact sums; the step is a power of two.
+    """
+    spin = problem.to_spin()
+    if not isinstance(spin.Q, Dense | Sparse) or not sums_are_exact(problem):
+        return None
+    pairs = off_diagonal_blocks(spin.Q.Q) if isinstance(spin.Q, Dense) else [_off_diagonal(spin.Q)]
+    step, integral = common_unit(pairs, spin.c)
+    return (float(spin.energy(np.ones(spin.n, np.int8))), step) if integral else None
+
+
+def off_diagonal_blocks(Q: np.ndarray) -> Iterator[np.ndarray]:
+    """Blocks of rows as float64 copies, with the diagonal set to 0."""
+    step = max(1, (1 << 22) // max(1, Q.shape[1]))
+    for a in range(0, len(Q), step):
+        block = Q[a : a + step].astype(np.float64)
+        rows = np.arange(len(block))
+        block[rows, a + rows] = 0.0
+        yield block
+
+
+def common_unit(pairs: Iterable[np.ndarray], c: np.ndarray) -> tuple[float, bool]:
+    """The largest power of two that divides all 4 Q_ij and 2 c_i, and whether there is one (else 1, False)."""
+    bits = np.int64(0)
+    shift = 2.0**10
+    for block, factor in chain(((block, 4.0) for block in pairs), [(c, 2.0)]):
+        scaled = block * (factor * shift)
+        if np.abs(scaled).max(initial=0.0) >= 2.0**62:
+            return 1.0, False
+        whole = scaled.astype(np.int64)
+        if not np.array_equal(whole, scaled):
+            return 1.0, False
+        bits |= np.bitwise_or.reduce(np.abs(whole), axis=None)
+    if bits == 0:
+        return 1.0, True
+    return float(int(bits) & -int(bits)) / shift, True
+
+
+def _off_diagonal(form: Sparse) -> np.ndarray:
+    entry = form.Q.tocoo()
+    return entry.data[entry.row != entry.col]
 
 
 def _factors(form: Form) -> Iterator[np.ndarray]:

@@ -17,7 +17,7 @@ from bqp.reductions import reduce_problem, resolve_steps
 from bqp.rng import RandomLike, as_seed_sequence
 from bqp.rounding import evaluation_rounding
 from bqp.solution import Solution, Status, Trace
-from bqp.solvers import REGISTRY, Solver
+from bqp.solvers import REGISTRY, Exact, Solver
 from bqp.solvers.base import check_callback, check_count, resolve_n_jobs
 from bqp.solvers.graph_cut import is_submodular
 from bqp.solvers.run import Budget
@@ -25,6 +25,7 @@ from bqp.solvers.run import Budget
 __all__ = ["available_solvers", "choose_solver", "solve"]
 
 EXACT_UP_TO = 24  # a tenth of a second
+TINY_PART = 12  # components up to this size are enumerated, whatever solver was named
 GRAPH_CUT_ENTRIES = 5_000_000
 TABU_ROW_COST = 2_000_000  # n r above which a structured tabu move is dearer than a millisecond or so
 
@@ -68,7 +69,7 @@ def solve(
     problem : BQP
     solver : str or Solver
         "auto", a name from `available_solvers`, or a solver object. ``solution.stats["choice"]`` says what "auto" took
-        and why.
+        and why. Components of up to 12 variables beside larger ones are enumerated in any case.
     time_limit : float, seconds; max_moves : int; target : float, an energy
         Stop when the first of them is met; without any, the solver stops by its own rule.
     x0 : array of shape (n,), optional
@@ -134,7 +135,11 @@ def solve(
             solutions.append(lifting.unsolved(k, spent))
             continue
         moves_left = effort.moves_left(k, solutions)
-        part_solver, reason = chosen if chosen is not None else choose_solver(part, options, moves_left)
+        tiny = len(reduced.parts) > 1 and part.n <= TINY_PART and (moves_left is None or moves_left >= 2**part.n)
+        if tiny:
+            part_solver, reason = Exact(), f"a part of {part.n} variables: enumeration"
+        else:
+            part_solver, reason = chosen if chosen is not None else choose_solver(part, options, moves_left)
         found = part_solver.solve(
             part,
             time_limit=effort.time_left(k),
@@ -334,7 +339,7 @@ class _Lifting:
             largest = max(solutions, key=lambda solution: len(solution.x))
             stats.update(largest.stats)
             stats["solvers"] = {name: sum(s.solver == name for s in solutions) for name in names}
-        stats.setdefault("choice", "nothing was left after the reductions")
+        stats.setdefault("choice", "stopped before a part was solved" if solutions else "nothing was left to solve")
         return Solution(
             x, energy, status, bound, "+".join(names), problem.sense, self._pool(solutions, x),
             n_moves=self.moves, n_restarts=sum(s.n_restarts for s in solutions), time=elapsed,

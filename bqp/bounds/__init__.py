@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
 
 from bqp.bounds.semidefinite import semidefinite_bound
 from bqp.bounds.spectral import spectral_bound
 from bqp.bounds.trivial import trivial_bound
 from bqp.errors import ParameterError, ProblemError
 from bqp.problem import BQP
+from bqp.rounding import energy_grid
 from bqp.solution import Bound
 
 __all__ = ["REGISTRY", "lower_bound", "semidefinite_bound", "spectral_bound", "trivial_bound"]
@@ -36,7 +40,8 @@ def lower_bound(problem: BQP, method: str = "auto", **options) -> Bound:
     Returns
     -------
     Bound
-        In energy; for a problem with ``sense="max"`` its negative bounds the objective from above.
+        In energy, raised to the next energy that integral data allow; for a problem with ``sense="max"`` its negative
+        bounds the objective from above.
 
     Raises
     ------
@@ -59,7 +64,7 @@ def lower_bound(problem: BQP, method: str = "auto", **options) -> Bound:
         if problem.n <= WRITE_OUT_BELOW:
             tighter = semidefinite_bound(problem, **options)
             best = max(best, tighter, key=lambda bound: bound.value)
-        return best
+        return _on_grid(problem, best)
     if method not in REGISTRY:
         raise ParameterError(f"unknown bound {method!r}; known are auto, {', '.join(REGISTRY)}.")
     if method != "trivial" and problem.n > WRITE_OUT_BELOW:
@@ -67,4 +72,15 @@ def lower_bound(problem: BQP, method: str = "auto", **options) -> Bound:
             f"the {method} bound writes Q out, up to n = {WRITE_OUT_BELOW}; this problem has n = {problem.n}. "
             "Use method='trivial', or reduce the problem first."
         )
-    return REGISTRY[method](problem, **options)
+    return _on_grid(problem, REGISTRY[method](problem, **options))
+
+
+def _on_grid(problem: BQP, bound: Bound) -> Bound:
+    """Raise a bound to the next value that an energy can have, where energies lie on a grid (integral data)."""
+    grid = energy_grid(problem)
+    if grid is None:
+        return bound
+    origin, step = grid
+    position = (bound.value - origin) / step
+    raised = origin + step * float(np.ceil(position - 1e-9 * max(1.0, abs(position))))
+    return replace(bound, value=raised) if raised > bound.value else bound

@@ -35,7 +35,7 @@ class Components(Reduction):
             return None
         order = np.argsort(labels, kind="stable")
         members = np.split(order, np.cumsum(np.bincount(labels))[:-1])
-        members.sort(key=len)
+        members.sort(key=len, reverse=True)  # a limit then bites the small ones last
         parts = tuple(
             BQP.from_energy(problem.Q.submatrix(index), problem.c[index], 0.0, "spin", problem.sense)
             for index in members
@@ -49,7 +49,7 @@ class Components(Reduction):
 
         return Reduced(
             parts, problem.offset, lift, lambda x: [x[index] for index in members],
-            f"{n_parts} components, the largest of {len(members[-1])} variables",
+            f"{n_parts} components, the largest of {len(members[0])} variables",
         )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from bqp.problem import BQP
 from bqp.solution import Status
 from bqp.solvers.base import Solver
 
-__all__ = ["GraphCut", "submodular_gauge"]
+__all__ = ["GraphCut", "minimum_cut", "submodular_gauge"]
 
 _BACKENDS = ("scipy", "networkx")
 _LARGEST_CAPACITY = 2**30 - 1  # scipy keeps capacities and flows in 32 bits
@@ -76,12 +76,39 @@ class GraphCut(Solver):
         pair_cost = 4.0 * np.abs(upper.data)
         preference = 2.0 * gauge * problem.c
         run.stats["backend"] = self.backend
-        flow_of = _scipy_cut if self.backend == "scipy" else _networkx_cut
-        source_side, loss = flow_of(problem.n, upper.row, upper.col, pair_cost, preference)
+        source_side, loss = minimum_cut(problem.n, upper.row, upper.col, pair_cost, preference, self.backend)
         x = (gauge * np.where(source_side, 1, -1)).astype(np.int8)
         if loss == 0.0:
             run.status = Status.OPTIMAL
         run.prove(run.offer(x) - loss)
+
+
+def minimum_cut(
+    n: int, row: np.ndarray, column: np.ndarray, pair_cost: np.ndarray, preference: np.ndarray, backend: str = "scipy"
+) -> tuple[np.ndarray, float]:
+    """The cut of n nodes that minimises ``sum of pair_cost over cut pairs + sum of preference over the source side``.
+
+    Parameters
+    ----------
+    n : int
+    row, column : ndarrays of shape (m,), int
+        The pairs, each once.
+    pair_cost : ndarray of shape (m,), float64
+        What a pair pays when it is cut, at least 0.
+    preference : ndarray of shape (n,), float64
+        What a node pays for lying on the source side, of either sign.
+    backend : {"scipy", "networkx"}
+        As in `GraphCut`.
+
+    Returns
+    -------
+    source_side : ndarray of shape (n,), bool
+        The minimum cut with the fewest nodes on the source side.
+    loss : float
+        How far its value can lie above the minimum, because of rounding.
+    """
+    cut = _scipy_cut if backend == "scipy" else _networkx_cut
+    return cut(n, row, column, pair_cost, preference)
 
 
 def submodular_gauge(Q: sp.csr_array) -> tuple[np.ndarray, np.ndarray]:
@@ -130,7 +157,7 @@ def _pairs(form: Form) -> sp.csr_array:
 
 
 def _scipy_cut(n, row, column, pair_cost, preference) -> tuple[np.ndarray, float]:
-    """Source side of a minimum cut, and how far its energy can lie above the minimum."""
+    """`minimum_cut` by Dinic's algorithm on capacities of 30 bits."""
     source, sink = n, n + 1
     up = np.flatnonzero(preference < 0)  # y_i = +1 preferred: an edge from the source
     down = np.flatnonzero(preference > 0)
@@ -167,7 +194,7 @@ def _exact_scale(cost: np.ndarray, largest: float) -> float:
 
 
 def _networkx_cut(n, row, column, pair_cost, preference) -> tuple[np.ndarray, float]:
-    """As `_scipy_cut`, exact for all floats: capacities are integers over their common denominator."""
+    """`minimum_cut`, exact for all floats: capacities are integers over their common denominator."""
     import networkx as nx
 
     costs = [Fraction(float(value)) for value in np.concatenate([pair_cost, np.abs(preference)])]

@@ -8,15 +8,14 @@ integers that are exact: rows of int8 to int32, deltas of int32, in units of a p
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
 from functools import cached_property
-from itertools import chain
 
 import numpy as np
 import scipy.sparse as sp
 
 from bqp.forms import Dense, Form, Grouped, LowRank, Sparse, Sum
 from bqp.problem import BQP
+from bqp.rounding import common_unit, off_diagonal_blocks
 
 __all__ = ["Storage", "Walk", "prepare"]
 
@@ -188,7 +187,7 @@ class DenseStorage(Storage):
     def __init__(self, problem: BQP, form: Dense):
         super().__init__(problem)
         Q = form.Q
-        self.unit, integral = _unit(_blocks_off_diagonal(Q), problem.c)
+        self.unit, integral = common_unit(off_diagonal_blocks(Q), problem.c)
         bound = (4.0 * form.abs_row_sums().max(initial=0.0) + 2.0 * np.abs(problem.c).max(initial=0.0)) / self.unit
         self.exact = integral and bound < 2.0**52
         if integral and bound < 2.0**29:
@@ -199,7 +198,7 @@ class DenseStorage(Storage):
             self.dtype = self.row_dtype = np.dtype(np.float64)
         self.rows = np.zeros((self.n, self.n_padded), self.row_dtype)
         a = 0
-        for block in _blocks_off_diagonal(Q):
+        for block in off_diagonal_blocks(Q):
             self.rows[a : a + len(block), : self.n] = block * (4.0 / self.unit)
             a += len(block)
         self.big = self.dtype.type(2**30) if self.dtype == np.int32 else self.dtype.type(1e300)
@@ -251,7 +250,7 @@ class SparseStorage(Storage):
         off = Q.row != Q.col
         Q = sp.csr_array((Q.data[off], (Q.row[off], Q.col[off])), shape=Q.shape)
         Q.sort_indices()
-        self.unit, integral = _unit([Q.data], problem.c)
+        self.unit, integral = common_unit([Q.data], problem.c)
         bound = (4.0 * form.abs_row_sums().max(initial=0.0) + 2.0 * np.abs(problem.c).max(initial=0.0)) / self.unit
         self.exact = integral and bound < 2.0**52
         self.dtype = np.dtype(np.int32 if integral and bound < 2.0**29 else np.float64)
@@ -406,35 +405,8 @@ class StructuredWalk(Walk):
         )  # fmt: skip
 
 
-def _blocks_off_diagonal(Q: np.ndarray):
-    """Blocks of rows as float64 copies, with the diagonal set to 0."""
-    step = max(1, (1 << 22) // max(1, Q.shape[1]))
-    for a in range(0, len(Q), step):
-        block = Q[a : a + step].astype(np.float64)
-        rows = np.arange(len(block))
-        block[rows, a + rows] = 0.0
-        yield block
-
-
 def _largest_off_diagonal(Q: np.ndarray) -> float:
-    return max((float(np.abs(block).max(initial=0.0)) for block in _blocks_off_diagonal(Q)), default=0.0)
-
-
-def _unit(pairs: Iterable[np.ndarray], c: np.ndarray) -> tuple[float, bool]:
-    """The largest power of two that divides all 4 Q_ij and 2 c_i, and whether there is one (else 1, False)."""
-    bits = np.int64(0)
-    shift = 2.0**10
-    for block, factor in chain(((block, 4.0) for block in pairs), [(c, 2.0)]):
-        scaled = block * (factor * shift)
-        if np.abs(scaled).max(initial=0.0) >= 2.0**62:
-            return 1.0, False
-        whole = scaled.astype(np.int64)
-        if not np.array_equal(whole, scaled):
-            return 1.0, False
-        bits |= np.bitwise_or.reduce(np.abs(whole), axis=None)
-    if bits == 0:
-        return 1.0, True
-    return float(int(bits) & -int(bits)) / shift, True
+    return max((float(np.abs(block).max(initial=0.0)) for block in off_diagonal_blocks(Q)), default=0.0)
 
 
 def _is_integral(*arrays: np.ndarray) -> bool:
