@@ -46,7 +46,7 @@ class _OneLineErrors(TyperGroup):
         return code
 
 
-app = typer.Typer(cls=_OneLineErrors, add_completion=False, rich_markup_mode=None)
+app = typer.Typer(cls=_OneLineErrors, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
 @app.callback()

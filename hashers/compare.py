@@ -60,7 +60,7 @@ class Run:
     packed_query, packed_database : ndarray of shape (n, ceil(n_bits / 8)), uint8
         Hashed codes.
     codes_train : ndarray of shape (n_train, n_bits), int8
-        Codes of the training rows: learned where the method learns codes, hashed otherwise.
+        ``codes_`` of the hasher: learned where the method learns codes, hashed otherwise.
     average_precision : ndarray of shape (n_query,), float64
         Of each query against the hashed database.
     curve : hashers.metrics.PrecisionRecall
@@ -77,6 +77,11 @@ class Run:
     average_precision: np.ndarray
     curve: Any
     bits: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def learned(self):
+        """Whether the method learned the codes of the training rows from their labels."""
+        return self.row["objective"] is not None
 
 
 class Comparison:
@@ -211,7 +216,7 @@ class Comparison:
         return self._measure(task, self.train, self.dataset.query, self.dataset.database)
 
     def _measure(self, task, train, query, database):
-        from hashers import metrics, packing
+        from hashers import packing
 
         X, y = self.dataset.X, self.y
         function = make_function(task.function, task.seed) if task.method.entry.takes_function else None
@@ -220,34 +225,13 @@ class Comparison:
         hasher.fit(X[train], y[train])
         seconds_fit = clock.lap()
         result = getattr(hasher, "result_", None)
-        seconds_codes = 0.0 if result is None else float(result.time)
         B_query, B_database = hasher.transform(X[query]), hasher.transform(X[database])
         seconds_encode = clock.lap()
-        counts = metrics.distance_counts(B_query, B_database, y[query], y[database], n_jobs=self.n_jobs)
-        average_precision = counts.average_precision()
-        scores = {
-            "map_hashed": float(average_precision.mean()),
-            "precision_radius2_hashed": counts.precision_at_radius(RADIUS),
-        }
-        curve = counts.precision_recall()
+        hashed = self._scores(B_query, B_database, y[query], y[database])
         seconds_evaluate = clock.lap()
-        stable = {"ties": "stable", "n_jobs": self.n_jobs}
-        scores["map_stable_hashed"] = metrics.mean_average_precision(
-            B_query, B_database, y[query], y[database], **stable
-        )
-        learned = result is not None
-        if learned:
-            to_train = metrics.distance_counts(B_query, hasher.codes_, y[query], y[train], n_jobs=self.n_jobs)
-            scores["map_learned"] = float(to_train.average_precision().mean())
-            scores["map_stable_learned"] = metrics.mean_average_precision(
-                B_query, hasher.codes_, y[query], y[train], **stable
-            )
-            scores["precision_radius2_learned"] = to_train.precision_at_radius(RADIUS)
-        codes_train = hasher.codes_ if learned else hasher.transform(X[train])
-        for name in ("map", "map_stable", "precision_radius2"):
-            for codes in DATABASES:
-                scores.setdefault(f"{name}_{codes}", None)
-            scores[name] = scores[f"{name}_{self.database}"]
+        learned = None if result is None else self._scores(B_query, hasher.codes_, y[query], y[train])
+        seconds_codes = 0.0 if result is None else float(result.time)
+        solutions = [] if result is None else list(result.bits)
         row = {
             "dataset": self.dataset.name,
             "method": task.method.text,
@@ -255,9 +239,9 @@ class Comparison:
             "n_bits": task.n_bits,
             "seed": task.seed,
             "database": self.database,
-            **_objectives(result, codes_train, y[train]),
-            "bits_optimal": sum(s.status.value == "optimal" for s in _bit_solutions(result)) if learned else None,
-            **{name: scores[name] for name in sorted(scores)},
+            **_objectives(result, hasher.codes_, y[train]),
+            "bits_optimal": None if result is None else sum(s.status.value == "optimal" for s in solutions),
+            **_score_columns({"hashed": hashed, "learned": learned}, self.database),
             "n_query": len(query),
             "n_database": len(database),
             "n_train": len(train),
@@ -272,10 +256,21 @@ class Comparison:
             row={name: _plain(value) for name, value in row.items()},
             packed_query=packing.pack(B_query),
             packed_database=packing.pack(B_database),
-            codes_train=np.asarray(codes_train, dtype=np.int8),
-            average_precision=average_precision,
-            curve=curve,
-            bits=[_bit(solution) for solution in _bit_solutions(result)],
+            codes_train=np.asarray(hasher.codes_, dtype=np.int8),
+            average_precision=hashed.average_precision,
+            curve=hashed.curve,
+            bits=[_bit(solution) for solution in solutions],
+        )
+
+    def _scores(self, B_query, B_database, y_query, y_database):
+        from hashers import metrics
+
+        counts = metrics.distance_counts(B_query, B_database, y_query, y_database, n_jobs=self.n_jobs)
+        stable = metrics.mean_average_precision(
+            B_query, B_database, y_query, y_database, ties="stable", n_jobs=self.n_jobs
+        )
+        return _Scores(
+            counts.average_precision(), stable, counts.precision_at_radius(RADIUS), counts.precision_recall()
         )
 
     def _choose_train(self, n_train):
@@ -287,6 +282,28 @@ class Comparison:
             raise ValueError(f"{n_train} training rows asked for, {self.dataset.name} has {len(train)}. Ask for fewer.")
         chosen = np.random.RandomState(self.seeds[0]).permutation(len(train))[:n_train]
         return train[np.sort(chosen)]
+
+
+@dataclass(frozen=True)
+class _Scores:
+    """What one ranking of the database gives."""
+
+    average_precision: np.ndarray
+    map_stable: float
+    precision_radius2: float
+    curve: Any
+
+
+def _score_columns(scores, database):
+    """The columns of both kinds of database codes, and again those of the kind asked for."""
+    columns = {}
+    for codes in DATABASES:
+        found = scores[codes]
+        columns[f"map_{codes}"] = None if found is None else float(found.average_precision.mean())
+        columns[f"map_stable_{codes}"] = None if found is None else found.map_stable
+        columns[f"precision_radius2_{codes}"] = None if found is None else found.precision_radius2
+    chosen = {name: columns[f"{name}_{database}"] for name in ("map", "map_stable", "precision_radius2")}
+    return {**chosen, **columns}
 
 
 class _Clock:
@@ -343,10 +360,6 @@ def _class_numbers(y):
     if classes.dtype.kind in "if" and classes[0] == -1 and classes.tolist() != [-1, 1]:
         return numbers - 1
     return numbers
-
-
-def _bit_solutions(result):
-    return list(getattr(result, "bits", None) or [])
 
 
 def _bit(solution):

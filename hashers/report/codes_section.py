@@ -23,10 +23,10 @@ BOUND = " The <b>bound</b> is on all bits together: it holds for every code of t
 
 
 def codes(comparison, groups):
-    """The section; empty where no method solved bit problems."""
+    """The section; empty where no method learns codes."""
     learned = {}
     for group in groups:
-        if group.runs[0].bits:
+        if group.runs[0].learned:
             learned.setdefault((group.method, group.n_bits), group)
     members = list(learned.values())
     if not members:
@@ -54,7 +54,8 @@ def _table(comparison, members, bounded):
         if bounded:
             bound, gap = useful_bound(comparison.runs, group), gap_of(comparison.runs, group)
             cells += ["" if bound is None else f"{bound:.4f}", "" if gap is None else share(gap)]
-        cells += [f"{proven} of {len(bits)}", f"{bits[0]['n']:,}", seconds(group.mean("seconds_codes"))]
+        cells += [f"{proven} of {len(bits)}", f"{bits[0]['n']:,}"] if bits else ["", ""]
+        cells += [seconds(group.mean("seconds_codes"))]
         shown = "".join(f"<td>{cell}</td>" for cell in cells)
         lines.append(f'<tr><td class="text">{escape(group.method)}</td><td>{group.n_bits}</td>{shown}</tr>')
     names = ["Method", "Bits", "Objective", *(["Bound", "Above it"] if bounded else [])]

@@ -117,7 +117,7 @@ def race(comparison, seconds=SECONDS, seed=0):
     Returns
     -------
     race : Race or None
-        None where no method of the comparison solves bit problems.
+        None where no method of the comparison learns codes.
 
     Notes
     -----
@@ -128,7 +128,7 @@ def race(comparison, seconds=SECONDS, seed=0):
     from bqp import losses
     from bqp.reductions import reduce_problem, resolve_steps
 
-    learned = [run for run in comparison.runs if run.bits]
+    learned = [run for run in comparison.runs if run.learned]
     if not learned:
         return None
     lengths = sorted({run.task.n_bits for run in learned})

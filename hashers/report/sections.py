@@ -54,7 +54,9 @@ def _floor(groups, best):
 def _picture(comparison, groups, best):
     """The shortest codes of the best method beside the opening words, where they fit there."""
     shortest = min((group for group in groups if group.key == best.key), key=lambda group: group.n_bits)
-    classes = class_codes(comparison, shortest.runs[0]) if best.runs[0].bits and shortest.n_bits <= HEAD_BITS else None
+    classes = (
+        class_codes(comparison, shortest.runs[0]) if best.runs[0].learned and shortest.n_bits <= HEAD_BITS else None
+    )
     if classes is None or not 2 <= len(classes.codes) <= HEAD_CLASSES or classes.left_out:
         return ""
     pictures = class_pictures(comparison, classes)

@@ -62,7 +62,7 @@ def groups_of(runs):
     groups: dict[tuple, list] = {}
     for run in runs:
         groups.setdefault((run.task.method.text, run.task.function, run.task.n_bits), []).append(run)
-    return [Group(*key, members) for key, members in groups.items()]
+    return [Group(method, function, n_bits, members) for (method, function, n_bits), members in groups.items()]
 
 
 def best_group(groups, column="map_hashed"):
