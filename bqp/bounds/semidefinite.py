@@ -65,4 +65,4 @@ def semidefinite_bound(problem: BQP, *, max_sweeps: int = 2000, rtol: float = 1e
     # At a fixed point A V = -Diag(norms) V, so that y = -norms makes A - Diag(y) positive semidefinite.
     y = -np.linalg.norm(A @ V, axis=1)
     value, shift = dual_bound(A, y)
-    return Bound(constant + value, "semidefinite", {"y": y, "shift": shift, "V": V})
+    return Bound(float(constant + value), "semidefinite", {"y": y, "shift": shift, "V": V})

@@ -25,4 +25,4 @@ def spectral_bound(problem: BQP) -> Bound:
     """
     A, constant = homogenise(problem)
     value, shift = dual_bound(A, np.zeros(len(A)))
-    return Bound(constant + value - evaluation_rounding(problem), "spectral", {"shift": shift})
+    return Bound(float(constant + value - evaluation_rounding(problem)), "spectral", {"shift": shift})

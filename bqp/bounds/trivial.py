@@ -23,4 +23,4 @@ def trivial_bound(problem: BQP) -> Bound:
     spin = problem.to_spin()
     constant = spin.offset + float(spin.Q.diagonal().sum())
     spread = float(np.abs(spin.c).sum() + spin.Q.abs_row_sums().sum())
-    return Bound(constant - spread - evaluation_rounding(problem), "trivial", {"spread": spread})
+    return Bound(float(constant - spread - evaluation_rounding(problem)), "trivial", {"spread": spread})
