@@ -68,8 +68,13 @@ def optimum(problem) -> float:
 
 
 def exact_optimum(problem) -> Fraction:
-    """The least energy in rational arithmetic."""
-    return min(exact_energy(problem, x) for x in all_assignments(problem.n, problem.domain))
+    """The least energy in rational arithmetic: every number as a Python integer over one power of two."""
+    Q, c, offset = numbers(problem)
+    unit = max(Fraction(float(value)).denominator for value in (*Q.flat, *c, offset))
+    Q, c, offset = (np.vectorize(lambda v: int(Fraction(float(v)) * unit), otypes="O")(v) for v in (Q, c, offset))
+    X = all_assignments(problem.n, problem.domain).astype(object)
+    energies = ((X @ Q) * X).sum(axis=1) + X @ c if problem.n else [0]
+    return Fraction(int(min(energies)) + int(offset), unit)
 
 
 def deltas_of(Q, c, x) -> np.ndarray:
