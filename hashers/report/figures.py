@@ -183,8 +183,9 @@ def code_matrix(classes, pictures=()):
     cell, height = (18, 26) if pictures else (10, 18)
     left = 8 + 7.5 * max(len(name) for name in names) + (height + 4 if pictures else 0)
     width = left + cell * n_bits + 2
+    size = f"min-width:{min(width, 460):g}px;max-width:{1.35 * width:g}px"
     parts = [
-        f'<svg class="matrix" viewBox="0 0 {width:g} {height * n_classes + 2}" style="min-width:{min(width, 460):g}px" '
+        f'<svg class="matrix" viewBox="0 0 {width:g} {height * n_classes + 2}" style="{size}" '
         f'role="img" aria-label="Codes of {n_classes} classes, one row each, {n_bits} bits: filled is +1.">'
     ]
     for k, (name, code) in enumerate(zip(names, classes.codes)):

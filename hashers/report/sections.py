@@ -75,8 +75,7 @@ def _numbers(comparison, groups, best):
         gap, group = min(gaps, key=lambda pair: pair[0])
         tiles.append((share(gap), f"above a proven lower bound: the objective of the best codes, {group.n_bits} bits"))
     bits = [bit for run in comparison.runs for bit in run.bits]
-    if bits:
-        proven = sum(bit["status"] == "optimal" for bit in bits)
+    if proven := sum(bit["status"] == "optimal" for bit in bits):
         tiles.append((f"{proven:,} of {len(bits):,}", "bit problems solved to proven optimality"))
     if best.mean("seconds_codes"):
         text = f"to learn codes of {best.n_bits} bits for {best.runs[0].row['n_train']:,} items"

@@ -42,7 +42,7 @@ def _collapse(race):
         text += (
             f" Few enough to look at all 2<sup>{race.n_reduced - 1}</sup> = {2 ** (race.n_reduced - 1):,} assignments "
             "(a global change of sign changes nothing), which proves the minimum. Search on the full problem finds the "
-            "same value or a higher one, later, and cannot prove it."
+            "same value or a higher one, and cannot prove it."
         )
     return text
 
