@@ -30,7 +30,8 @@ class CoordinateDescent(Solver):
     order : {"cyclic", "random", "greedy"}
         Visit the variables in turn, in a fresh random order each sweep, or always flip the one that gains most.
     n_restarts : int, optional
-        Number of descents; the first starts at `x0` if given, the others at random. Default 10, or as many as the
+        Number of descents; the first starts at `x0` if given, the others at random. Default 10 (up to 100
+        below 1,000 variables, where they cost little), or as many as the
         time or moves allow.
 
     Notes
@@ -74,7 +75,7 @@ class CoordinateDescent(Solver):
             finished = not abort() and (cap is None or made[0] < cap)
             return WalkResult(walk.best_x[: problem.n], walk.best_energy, made[0], finished)
 
-        limit = self.n_restarts or (None if run.budget.is_open_ended else 10)
+        limit = self.n_restarts or (None if run.budget.is_open_ended else max(10, min(100, 10_000 // problem.n)))
         run_walks(run, walk_from, seeds, n_jobs, limit)
 
     def _descend(self, walk, rng, cap, abort, run, rate, made: list[int]) -> None:
