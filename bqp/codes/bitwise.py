@@ -195,9 +195,9 @@ def _inner_solver(solver, options, small: Similarity, merged: bool) -> tuple[str
         return solver, "named by the caller"
     if small.n <= EXACT_UP_TO and not options:
         return Exact(ties="random"), f"exact: {small.n} points, enumeration proves each bit"
-    if small.structure == "grouped" and small.n > WRITE_OUT_BELOW and not set(options) - {"order", "n_restarts"}:
+    if small.n > WRITE_OUT_BELOW and not set(options) - {"order", "n_restarts"}:
         descent = CoordinateDescent(**{"n_restarts": _DESCENTS, **options})
-        return descent, f"coordinate_descent: {small.n} points, sweeps of O(n (C + q))"
+        return descent, f"coordinate_descent: {small.n} points are many for single tabu moves"
     return "auto", f"auto: {small.n} points, chosen by bqp.solve for each bit (n_restarts {_RESTARTS} unless given)"
 
 

@@ -219,8 +219,7 @@ class _StructuredBits(BitProblems):
 
     def __init__(self, S: GroupedSimilarity, loss, n_bits):
         super().__init__(S, loss, n_bits)
-        T = S.T.astype(np.float64)
-        self.sum_w, self.sum_ws, self.sum_wss = S.total_weight, S.pair_sum(T), S.pair_sum(T * T)
+        self.sum_w, self.sum_ws, self.sum_wss = S.total_weight, S.pair_sum(1), S.pair_sum(2)
         self.sum_wsG = self.sum_wGG = self.sum_wG = 0.0
         self.a = S.weights
         self.weighted = None  # a o B: int8 where the weights are small integers (masks are), else float64

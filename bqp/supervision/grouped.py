@@ -38,6 +38,8 @@ class GroupedSimilarity(Similarity):
         Weight a_i >= 0 of each point, default 1; 0 marks a point whose label is unknown.
     classes : ndarray, optional
         What each group stands for: the labels, or the label sets as rows of 0 and 1.
+    check : bool
+        False takes the arguments as they are: groups int, V and weights float64 or None.
 
     Notes
     -----
@@ -46,34 +48,19 @@ class GroupedSimilarity(Similarity):
 
     structure = "grouped"
 
-    def __init__(self, groups, T, V=None, weights=None, classes=None):
+    def __init__(self, groups, T, V=None, weights=None, classes=None, *, check: bool = True):
         groups = np.asarray(groups)
-        if groups.ndim != 1 or (groups.size and not np.issubdtype(groups.dtype, np.integer)):
-            raise ProblemError(f"groups must be a vector of integers, got shape {groups.shape}, dtype {groups.dtype}.")
-        if groups.size == 0:
-            raise ProblemError("the similarity has no points; give at least one.")
-        T = as_numbers(T, "T")
-        if T.ndim != 2 or T.shape[0] != T.shape[1]:
-            raise ProblemError(f"T must be a square matrix over groups, got shape {T.shape}.")
-        check_finite(T, "T", "Give an unknown pair of groups the weight V = 0 and any finite target.")
-        check_symmetric(T, "T")
-        if groups.min() < 0 or groups.max() >= len(T):
-            place = int(np.argmax((groups < 0) | (groups >= len(T))))
-            raise ProblemError(
-                f"groups must lie in 0..{len(T) - 1} since T has {len(T)} rows, got {groups[place]} at ({place}). "
-                "Give a point of unknown group any group and the weight 0."
-            )
+        if check:
+            groups, T, V, weights = _checked(groups, T, V, weights)
         self.groups = np.ascontiguousarray(groups, dtype=np.int32)
         self.T = compact(T)
-        self.V = check_weights(V, T.shape, "V")
-        if self.V is not None:
-            check_symmetric(self.V, "V")
-        self.weights = check_weights(weights, groups.shape, "weights")
+        self.V = V
+        self.weights = None if weights is not None and np.all(weights == 1.0) else weights
         self.classes = classes
         self.n = len(groups)
         self.n_groups = len(T)
         self.mass = np.bincount(self.groups, weights=self.weights, minlength=self.n_groups)
-        self.total_weight = self.pair_sum(None)
+        self.total_weight = self.pair_sum(0)
         if not self.total_weight > 0:
             raise ProblemError("no pair has a positive weight: every label is unknown. Give at least one known label.")
 
@@ -87,12 +74,21 @@ class GroupedSimilarity(Similarity):
         known = np.ones(self.n, bool) if self.weights is None else self.weights > 0
         return known if self.V is None else known & (self.V @ self.mass > 0)[self.groups]
 
-    def pair_sum(self, values) -> float:
-        """Sum over all ordered pairs of w_ij values[g_i, g_j] (values None: of w_ij)."""
-        if values is None:
-            return float(self.mass.sum() ** 2) if self.V is None else float(self.mass @ self.V @ self.mass)
-        weighted = values if self.V is None else self.V * values
-        return float(self.mass @ weighted @ self.mass)
+    def _row_blocks(self):
+        """Blocks of rows of the matrices over groups."""
+        step = max(1, BLOCK_ENTRIES // self.n_groups)
+        for start in range(0, self.n_groups, step):
+            yield slice(start, min(start + step, self.n_groups))
+
+    def pair_sum(self, power: int) -> float:
+        """Sum over all ordered pairs of w_ij S_ij**power."""
+        if power == 0 and self.V is None:
+            return float(self.mass.sum() ** 2)
+        total = 0.0
+        for rows in self._row_blocks():
+            values = self.T[rows].astype(np.float64) ** power
+            total += float(self.mass[rows] @ ((values if self.V is None else values * self.V[rows]) @ self.mass))
+        return total
 
     def pair_values(self, i, j):
         g, h = self.groups[i], self.groups[j]
@@ -109,7 +105,7 @@ class GroupedSimilarity(Similarity):
     def restrict(self, index):
         index = np.asarray(index)
         weights = None if self.weights is None else self.weights[index]
-        return GroupedSimilarity(self.groups[index], self.T, self.V, weights, self.classes)
+        return GroupedSimilarity(self.groups[index], self.T, self.V, weights, self.classes, check=False)
 
     # ---- sums over all pairs -----------------------------------------------------------------------------------
 
@@ -121,10 +117,14 @@ class GroupedSimilarity(Similarity):
         O(n q^2) without V, O(n q^2 + C^2 q^2) with it (a few points: O(n^2 q)); memory O(C q + q^2) beside B.
         """
         sums = group_sums(B, self.groups, self.n_groups, self.weights)
-        between = sums @ sums.T
-        if self.V is not None:
-            between *= self.V
-        return float(np.sum(self.T * between)), self._squared_products(B), float(between.sum())
+        cross = plain = 0.0
+        for rows in self._row_blocks():
+            between = sums[rows] @ sums.T
+            if self.V is not None:
+                between *= self.V[rows]
+            cross += float(np.sum(self.T[rows] * between))
+            plain += float(between.sum())
+        return cross, self._squared_products(B), plain
 
     def _squared_products(self, B: np.ndarray) -> float:
         q = B.shape[1]
@@ -154,8 +154,7 @@ class GroupedSimilarity(Similarity):
         B = check_codes(B, self.n)
         q = B.shape[1]
         cross, squared, _ = self.moments(B)
-        T = self.T.astype(np.float64)
-        return q * q * self.pair_sum(T * T) - 2.0 * q * cross + squared
+        return q * q * self.pair_sum(2) - 2.0 * q * cross + squared
 
     # ---- merging -----------------------------------------------------------------------------------------------
 
@@ -210,7 +209,7 @@ class GroupedSimilarity(Similarity):
             T = self.T[np.ix_(used, used)]
             V = None if self.V is None else self.V[np.ix_(used, used)]
         classes = None if self.classes is None else self.classes[used]
-        return GroupedSimilarity(groups, T, V, weights, classes)
+        return GroupedSimilarity(groups, T, V, weights, classes, check=False)
 
 
 def from_groups(groups, T, V=None, weights=None) -> GroupedSimilarity:
@@ -342,10 +341,36 @@ def from_label_sets(Y, weights=None) -> GroupedSimilarity:
     groups, first = _equal_rows(words)
     _check_count(len(first), "label sets")
     sets = np.unpackbits(words[first].view(np.uint8), axis=1, bitorder="little")[:, :L].astype(np.int8)
-    shared = sets.astype(np.float32) @ sets.T.astype(np.float32)
-    T = np.where(shared > 0, 1, -1).astype(np.int8)
+    T = np.empty((len(sets), len(sets)), dtype=np.int8)
+    step = max(1, BLOCK_ENTRIES // len(sets))
+    numbers = sets.astype(np.float32)
+    for a in range(0, len(sets), step):
+        T[a : a + step] = np.where(numbers[a : a + step] @ numbers.T > 0, np.int8(1), np.int8(-1))
     mask = ~unknown if unknown.any() else None
-    return GroupedSimilarity(groups, T, None, _masked(weights, mask, len(words)), sets)
+    return GroupedSimilarity(groups, T, None, _masked(weights, mask, len(words)), sets, check=False)
+
+
+def _checked(groups: np.ndarray, T, V, weights):
+    """The arguments of a GroupedSimilarity, checked."""
+    if groups.ndim != 1 or (groups.size and not np.issubdtype(groups.dtype, np.integer)):
+        raise ProblemError(f"groups must be a vector of integers, got shape {groups.shape}, dtype {groups.dtype}.")
+    if groups.size == 0:
+        raise ProblemError("the similarity has no points; give at least one.")
+    T = as_numbers(T, "T")
+    if T.ndim != 2 or T.shape[0] != T.shape[1]:
+        raise ProblemError(f"T must be a square matrix over groups, got shape {T.shape}.")
+    check_finite(T, "T", "Give an unknown pair of groups the weight V = 0 and any finite target.")
+    check_symmetric(T, "T")
+    if groups.min() < 0 or groups.max() >= len(T):
+        place = int(np.argmax((groups < 0) | (groups >= len(T))))
+        raise ProblemError(
+            f"groups must lie in 0..{len(T) - 1} since T has {len(T)} rows, got {groups[place]} at ({place}). "
+            "Give a point of unknown group any group and the weight 0."
+        )
+    V = check_weights(V, T.shape, "V")
+    if V is not None:
+        check_symmetric(V, "V")
+    return groups, T, V, check_weights(weights, groups.shape, "weights")
 
 
 def _label_vector(y) -> np.ndarray:

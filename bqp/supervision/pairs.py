@@ -288,7 +288,7 @@ def _symmetric_pairs(i, j, s, weights, n: int) -> PairSimilarity:
     i, j = np.asarray(i, dtype=np.int64), np.asarray(j, dtype=np.int64)
     m = len(i)
     key = np.concatenate([i * n + j, j * n + i])
-    order = np.argsort(key, kind="stable")
+    order = np.argsort(key)  # of equal keys any may come first: their targets must agree
     key = key[order]
     source = order % m
     first = np.ones(2 * m, dtype=bool)
