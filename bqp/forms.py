@@ -219,6 +219,8 @@ class Sparse(Form):
                 Q = sp.csr_array((Q + Q.T) * 0.5)
         Q.eliminate_zeros()
         Q.sort_indices()
+        if Q.indices.dtype != np.int32 and max(Q.nnz, Q.shape[0]) < 2**31:  # one type of index, one set of kernels
+            Q = sp.csr_array((Q.data, Q.indices.astype(np.int32), Q.indptr.astype(np.int32)), shape=Q.shape)
         self.Q = Q
         self.n = Q.shape[0]
 
