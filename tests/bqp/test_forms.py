@@ -223,3 +223,13 @@ def test_bad_structures():
         Sum([Dense(np.eye(2)), Dense(np.eye(3))])
     with pytest.raises(ProblemError, match="no part at all"):
         Sum([])
+
+
+def test_sparse_indices_have_one_type():
+    """Kernels are compiled for a type of index: one set of them serves all callers."""
+    wide = sp.csr_array(np.eye(4))
+    wide.indices, wide.indptr = wide.indices.astype(np.int64), wide.indptr.astype(np.int64)
+    form = Sparse(wide)
+    for made in (form, form.scaled(2.0), form.submatrix(np.array([3, 1])), form.aggregate(np.array([0, 1, 1, 0]), 2)):
+        assert made.Q.indices.dtype == made.Q.indptr.dtype == np.int32
+    np.testing.assert_array_equal(form.to_dense(), np.eye(4))

@@ -82,9 +82,16 @@ sys.stdout.write(json.dumps({
 """
 
 
-@pytest.mark.parametrize("watched", ["watched", "alone"])
-@pytest.mark.parametrize("n_jobs", [1, 2])
-@pytest.mark.parametrize("solver", ["tabu_search", "coordinate_descent"])
+@pytest.mark.parametrize(
+    ("solver", "n_jobs", "watched"),
+    [
+        ("tabu_search", 1, "alone"),
+        ("tabu_search", 2, "alone"),
+        ("tabu_search", 2, "watched"),
+        ("coordinate_descent", 1, "alone"),
+        ("coordinate_descent", 2, "alone"),
+    ],
+)
 def test_ctrl_c_returns_the_incumbent(solver, n_jobs, watched):
     process = subprocess.Popen(
         [sys.executable, "-c", INTERRUPTED, solver, str(n_jobs), watched],
