@@ -8,6 +8,7 @@ passes it.
 from bqp.supervision.base import Collapse, Similarity, check_codes
 from bqp.supervision.grouped import GroupedSimilarity, from_groups, from_label_sets, from_labels
 from bqp.supervision.pairs import MatrixSimilarity, PairSimilarity, from_matrix, from_pairs
+from bqp.supervision.sampling import sample_pairs
 
 __all__ = [
     "Collapse",
@@ -21,4 +22,5 @@ __all__ = [
     "from_labels",
     "from_matrix",
     "from_pairs",
+    "sample_pairs",
 ]
