@@ -152,16 +152,18 @@ def twin_labels_dense(Q: np.ndarray) -> np.ndarray:
     Q = np.ascontiguousarray(Q, dtype=np.float64)
     position = _positions(len(Q))
     bits = _bits(Q)
-    hashes = _hash_dense(bits, position)
-    return _twins_dense(Q, bits, hashes, position, np.argsort(hashes, kind="stable"))
+    with np.errstate(over="ignore"):  # hashes wrap around on purpose; only interpreted kernels say so
+        hashes = _hash_dense(bits, position)
+        return _twins_dense(Q, bits, hashes, position, np.argsort(hashes, kind="stable"))
 
 
 def twin_labels_sparse(indptr: np.ndarray, indices: np.ndarray, data: np.ndarray) -> np.ndarray:
     """Label each variable of a symmetric CSR matrix (sorted indices, no zeros) so that equal labels are twins."""
     position = _positions(len(indptr) - 1)
     bits = _bits(data)
-    hashes = _hash_sparse(indptr, indices, bits, position)
-    return _twins_sparse(indptr, indices, data, bits, hashes, position, np.argsort(hashes, kind="stable"))
+    with np.errstate(over="ignore"):
+        hashes = _hash_sparse(indptr, indices, bits, position)
+        return _twins_sparse(indptr, indices, data, bits, hashes, position, np.argsort(hashes, kind="stable"))
 
 
 def equal_row_labels(U: np.ndarray) -> np.ndarray:
