@@ -72,7 +72,7 @@ class ExchangeableVariables(Reduction):
             return [np.where(majority >= 0, 1, -1).astype(np.int8)]
 
         return Reduced(
-            (part,), problem.offset, lambda parts: parts[0][labels], restrict,
+            (part,), problem.offset, lambda parts: np.asarray(parts[0], dtype=np.int8)[labels], restrict,
             f"{n} variables merged into {n_groups} (largest group {int(sizes.max())})",
         )  # fmt: skip
 
