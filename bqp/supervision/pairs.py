@@ -233,7 +233,7 @@ def from_matrix(S, weights=None) -> PairSimilarity | MatrixSimilarity:
     0.0
     """
     if not sp.issparse(S):
-        if sp.issparse(weights):
+        if weights is not None and sp.issparse(weights):
             weights = weights.toarray()
         return MatrixSimilarity(S, weights)
     if S.shape[0] != S.shape[1]:

@@ -149,6 +149,40 @@ def test_int8_codes_do_not_overflow_at_200_bits():
             assert structured.problem(201).energy(x) == expected
 
 
+def test_blocks_of_any_size_give_the_same_numbers(monkeypatch):
+    from bqp.losses import bits
+    from bqp.supervision import base, grouped, pairs
+
+    rng = np.random.default_rng(8)
+    n, q = 40, 5
+    T, g = cases.symmetric(rng, 6, -2, 3), rng.integers(0, 6, n)
+    W = np.triu(rng.integers(0, 2, (n, n)))
+    i, j = np.nonzero(W)
+    similarities = (
+        supervision.from_groups(g, T),
+        supervision.from_groups(g, T, V=cases.symmetric(rng, 6, 1, 4), weights=rng.integers(1, 3, n)),
+        supervision.from_pairs(i, j, T[g[i], g[j]], n),
+        supervision.from_matrix(T[np.ix_(g, g)], weights=cases.symmetric(rng, n, 0, 3)),
+    )
+    B, x = cases.codes(rng, n, q), cases.codes(rng, 1, n)[0]
+
+    def numbers():
+        for S in similarities:
+            yield S.ksh_objective(B)
+            for loss in ("ksh", "hinge"):
+                yield losses.value(S, B, loss)
+                yield losses.bit_problem(S, B, loss=loss).energy(x)
+        sets = supervision.from_label_sets((np.arange(60).reshape(20, 3) % 4 == 0).astype(int))
+        yield from sets.to_dense()[0].ravel()
+
+    whole = list(numbers())
+    for module in (bits, base, grouped, pairs):
+        monkeypatch.setattr(module, "BLOCK_ENTRIES", 16)
+    np.testing.assert_allclose(list(numbers()), whole, rtol=1e-12)
+    exact = [0, 1, 2, 5, 6, 7, 10, 11, 12, 15, 16, 17]  # the ksh entries hold integers
+    assert [list(numbers())[k] for k in exact] == [whole[k] for k in exact]
+
+
 def test_weighted_columns_are_exact_beyond_int8():
     a = np.array([300.0, 1.0, 2.5])
     S = supervision.from_groups([0, 1, 0], [[1, -1], [-1, 1]], weights=a)
