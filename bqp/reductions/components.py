@@ -63,6 +63,8 @@ def component_labels(form: Form) -> np.ndarray:
         return sp.csgraph.connected_components(form.Q, directed=False)[1]
     if isinstance(form, Dense):
         return _dense_labels(form.Q)
+    if form.n == 0:
+        return np.empty(0, np.int64)
     parts = form.parts if isinstance(form, Sum) else (form,)
     if any(_joins_all(part) for part in parts):
         return np.zeros(form.n, np.int64)
