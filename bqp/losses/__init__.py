@@ -1,5 +1,6 @@
 """Pairwise losses of binary codes: the value of a loss, and the BQP that one bit of it gives."""
 
+from bqp.losses import triplet
 from bqp.losses.bits import TARGETS, BitProblems, bit_problem, target_of_bit, value
 from bqp.losses.pairwise import REGISTRY, Bre, Exponential, Hinge, Ksh, Loss, get
 
@@ -15,5 +16,6 @@ __all__ = [
     "bit_problem",
     "get",
     "target_of_bit",
+    "triplet",
     "value",
 ]

@@ -9,6 +9,7 @@ from bqp.supervision.base import Collapse, Similarity, check_codes
 from bqp.supervision.grouped import GroupedSimilarity, from_groups, from_label_sets, from_labels
 from bqp.supervision.pairs import MatrixSimilarity, PairSimilarity, from_matrix, from_pairs
 from bqp.supervision.sampling import sample_pairs
+from bqp.supervision.triplets import Triplets, from_triplets, sample_triplets
 
 __all__ = [
     "Collapse",
@@ -16,11 +17,14 @@ __all__ = [
     "MatrixSimilarity",
     "PairSimilarity",
     "Similarity",
+    "Triplets",
     "check_codes",
     "from_groups",
     "from_label_sets",
     "from_labels",
     "from_matrix",
     "from_pairs",
+    "from_triplets",
     "sample_pairs",
+    "sample_triplets",
 ]
