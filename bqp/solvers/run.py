@@ -96,6 +96,7 @@ class Run:
         self._owner = threading.get_ident()
         self._changed = False
         self._live_moves = 0
+        self._moves_shown = 0
         self._drift = evaluation_rounding(problem)
 
     # ---- budget ------------------------------------------------------------------------------------------------
@@ -178,9 +179,8 @@ class Run:
             return
         if self._changed or moves:
             self._changed = False
-            event = Event(
-                self.elapsed, self.n_moves + moves, self.energy, self.lower_bound, lambda x=self.x: self.lift(x)
-            )
+            self._moves_shown = max(self._moves_shown, self.n_moves + moves)  # walks of an epoch are booked at its end
+            event = Event(self.elapsed, self._moves_shown, self.energy, self.lower_bound, lambda x=self.x: self.lift(x))
             if self.callback(event):
                 self.stop(Status.STOPPED)
 
