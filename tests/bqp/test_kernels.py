@@ -230,17 +230,19 @@ def test_a_diagonal_does_not_round_deltas(diagonal):
         assert walk.descend(np.arange(2, dtype=np.int32), 0, 2, 9) == (2, 1)
 
 
-def test_drift_is_undone():
+def test_drift_is_undone(monkeypatch):
+    monkeypatch.setattr("bqp.solvers.walks.REBUILD_AFTER", 3_000)
     rng = np.random.default_rng(1)
     A = rng.standard_normal((50, 50))
     form = Dense(A + A.T)
     storage = DenseStorage(bqp.BQP(form), form)
     walk = storage.start(np.ones(50, np.int8))
     walk.begin_tabu(3)
-    assert walk.tabu(100_000, 5, 5, 10**9) == 100_000
+    assert walk.tabu(3_000, 5, 5, 10**9) == 3_000
     assert walk.since_rebuild == 0
     np.testing.assert_array_equal(walk.delta[:50], storage.deltas(walk.x[:50]))
-    assert walk.tabu(1000, 5, 5, 10**9) == 1000
+    assert walk.tabu(1_000, 5, 5, 10**9) == 1_000
+    assert walk.since_rebuild == 1_000
     np.testing.assert_allclose(walk.delta[:50], storage.problem.flip_deltas(walk.x[:50]), rtol=0, atol=1e-10)
 
 

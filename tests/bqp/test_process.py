@@ -13,14 +13,11 @@ COUNT_MISSES = """
 import json, sys
 import numpy as np
 import bqp
-from bqp.forms import LowRank
 
 rng = np.random.default_rng(0)
 A = rng.integers(-9, 10, (40, 40))
 bqp.solve(bqp.BQP(A + A.T), solver="tabu_search", max_moves=200, rng=0)
 bqp.solve(bqp.BQP((A + A.T)[:12, :12]), solver="exact", rng=0)
-low_rank = LowRank(rng.integers(-1, 2, (300, 3)).astype(np.int8))
-bqp.solve(bqp.BQP(low_rank), solver="coordinate_descent", max_moves=200, rng=0)
 
 from numba.core.dispatcher import Dispatcher
 misses, hits = {}, 0
@@ -51,10 +48,10 @@ def run(program, folder, **environment):
 @pytest.mark.slow
 def test_a_second_process_compiles_nothing(tmp_path):
     misses, _ = run(COUNT_MISSES, tmp_path)
-    assert len(misses) >= 6, f"a first process compiles what it runs, here only {misses}"
+    assert len(misses) >= 4, f"a first process compiles what it runs, here only {misses}"
     misses, hits = run(COUNT_MISSES, tmp_path)
     assert not misses, f"compiled again in a second process: {misses}"
-    assert hits >= 6
+    assert hits >= 4
 
 
 INTERRUPTED = """

@@ -67,6 +67,15 @@ def test_threads_do_not_change_the_answer(solver, shape, monkeypatch):
         assert (runs[0].energy, runs[0].n_moves, runs[0].status) == (other.energy, other.n_moves, other.status)
 
 
+@pytest.mark.parametrize("solver", ["coordinate_descent", "tabu_search"])
+def test_threads_do_not_change_where_the_search_ends_by_itself(solver):
+    form, c = structured(40, 2)
+    first, second = (bqp.solve(bqp.BQP(form, c), solver=solver, rng=3, n_jobs=k) for k in (1, 2))
+    np.testing.assert_array_equal(first.x, second.x)
+    assert first.n_moves == second.n_moves and first.n_restarts == second.n_restarts >= 10
+    assert first.status is second.status is bqp.Status.LOCAL_OPTIMUM
+
+
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_a_target_stops_all_threads_at_one_answer(n_jobs):
     form, c = structured(200, 1)
