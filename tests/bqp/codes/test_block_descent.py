@@ -11,6 +11,7 @@ from bqp.codes.block_descent import BlockDescent, constant_is_optimal, sorted_mi
 from bqp.codes.blocks import check_blocks, greedy_blocks, similar_blocks
 from bqp.errors import ProblemError
 from bqp.forms import Dense, Grouped, LowRank, Sparse, Sum
+from bqp.kernels.blocks import block_pairs
 from bqp.problem import BQP
 from bqp.testing import similarities as cases
 
@@ -186,6 +187,41 @@ def test_greedy_blocks_start_with_the_friends_of_the_root_and_respect_the_limit(
         assert home[0] == home[1] != home[3] and len(blocks) == 2
         limited = greedy_blocks(table.indptr, table.indices, table.data.astype(np.int8), np.random.default_rng(seed), 1)
         assert [len(block) for block in limited] == [1] * 4
+
+
+@settings(deadline=None, max_examples=60)
+@given(n=st.integers(1, 9), seed=st.integers(0, 2**32 - 1), limit=st.integers(1, 9))
+def test_kernels_do_what_their_twins_do(n, seed, limit):
+    rng = np.random.default_rng(seed)
+    A = cases.symmetric(rng, n, -2, 3) * cases.symmetric(rng, n, 0, 2)
+    np.fill_diagonal(A, 0)
+    table = sp.csr_array(A)
+    # the pairs inside a block, each once, and the fields from outside
+    block = rng.permutation(n)[: rng.integers(1, n + 1)]
+    x = cases.codes(rng, n, 1)[:, 0]
+    place, room = np.full(n, -1, np.int32), max(1, table.nnz)
+    row, column, value, field = np.empty(room, int), np.empty(room, int), np.empty(room), np.empty(len(block))
+    count = block_pairs(table.indptr, table.indices, table.data, block, place, x, row, column, value, field)
+    rebuilt = np.zeros((len(block), len(block)))
+    rebuilt[row[:count], column[:count]] = value[:count]
+    np.testing.assert_array_equal(rebuilt, np.triu(A[np.ix_(block, block)]))
+    outside = np.setdiff1d(np.arange(n), block)
+    np.testing.assert_array_equal(field, A[np.ix_(block, outside)] @ x[outside])
+    assert np.all(place == -1)
+    # one block after another over a random order
+    blocks = greedy_blocks(
+        table.indptr, table.indices, np.sign(table.data).astype(np.int8), np.random.default_rng(seed), limit
+    )
+    order, free, expected = np.random.default_rng(seed).permutation(n).tolist(), set(range(n)), []
+    while free:
+        root = next(i for i in order if i in free)
+        grown = [root]
+        for j in [j for j in range(n) if A[root, j] < 0] + order:
+            if j in free and j not in grown and len(grown) < limit and all(A[i, j] <= 0 for i in grown):
+                grown.append(j)
+        free -= set(grown)
+        expected.append(sorted(grown))
+    assert [block.tolist() for block in blocks] == expected
 
 
 def test_blocks_of_the_caller():

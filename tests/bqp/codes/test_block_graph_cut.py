@@ -239,8 +239,8 @@ def test_default_is_at_least_as_good_as_published_on_the_same_loss():
     ):
         for loss in ("ksh", "hinge"):
             for seed in range(2):
-                ours = codes.block_graph_cut(S, 8, loss=loss, rng=seed)
-                theirs = codes.block_graph_cut(S, 8, loss=loss, mode="published", rng=seed)
+                ours = codes.block_graph_cut(S, 6, loss=loss, rng=seed, certify=False)
+                theirs = codes.block_graph_cut(S, 6, loss=loss, mode="published", rng=seed, certify=False)
                 assert ours.objective <= theirs.objective
 
 

@@ -36,7 +36,7 @@ def triplet_sets(draw, max_n=7, max_m=14):
 # ---- the loss ------------------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=80)
 @given(case=triplet_sets(max_n=6), r=st.integers(0, 4), halves=st.integers(0, 12), seed=st.integers(0, 99))
 def test_energy_of_a_bit_is_the_loss_with_it(case, r, halves, seed):
     T, index, weights = case
@@ -197,10 +197,10 @@ def test_published_mode_is_the_published_update(case, q, group, functions, seed)
 # ---- the default mode ----------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(
     case=triplet_sets(),
-    q=st.integers(1, 5),
+    q=st.integers(1, 4),
     solver=st.sampled_from(("auto", "block_graph_cut", "coordinate_descent")),
     margin=st.sampled_from((0.5, 1.0, 0.25)),
     seed=st.integers(0, 9),
