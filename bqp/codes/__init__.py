@@ -3,8 +3,22 @@
 from bqp.codes.bitwise import bitwise
 from bqp.codes.block_graph_cut import block_graph_cut
 from bqp.codes.bounds import lower_bound
+from bqp.codes.column_sampling import column_sampling, omega_step, v_step
 from bqp.codes.discrete_cyclic import discrete_cyclic
+from bqp.codes.matrix_pursuit import matrix_pursuit
 from bqp.codes.result import CodeResult, CodeTrace
 from bqp.codes.triplets import triplets
 
-__all__ = ["CodeResult", "CodeTrace", "bitwise", "block_graph_cut", "discrete_cyclic", "lower_bound", "triplets"]
+__all__ = [
+    "CodeResult",
+    "CodeTrace",
+    "bitwise",
+    "block_graph_cut",
+    "column_sampling",
+    "discrete_cyclic",
+    "lower_bound",
+    "matrix_pursuit",
+    "omega_step",
+    "triplets",
+    "v_step",
+]

@@ -55,9 +55,7 @@ def signs(scores: np.ndarray, keep: np.ndarray | None = None, atol: float = 0.0)
     return np.where(np.abs(scores) <= atol, keep, out).astype(np.int8)
 
 
-def call_refit(
-    refit: Refit, B: np.ndarray, bits: Sequence[int], sample_weight: np.ndarray | None = None
-) -> np.ndarray:
+def call_refit(refit: Refit, B: np.ndarray, bits: Sequence[int], sample_weight: np.ndarray | None = None) -> np.ndarray:
     """Outputs of the functions fitted to these bits, checked: shape (n, len(bits)), float64, finite."""
     F = refit(B, bits) if sample_weight is None else refit(B, bits, sample_weight=sample_weight)
     try:
@@ -72,7 +70,7 @@ def call_refit(
         )
     finite = np.isfinite(F)
     if not finite.all():
-        i, k = np.unravel_index(int(np.argmin(finite)), F.shape)
+        i, k = divmod(int(np.argmin(finite)), F.shape[1])
         raise ProblemError(
             f"refit returned {F[i, k]} at ({i}, {k}), bit {bits[k]}. Its outputs must be finite: scale the features, "
             "or give the regression a ridge."
