@@ -69,6 +69,7 @@ sys.stdout.flush()
 solution = bqp.solve(
     problem, solver=solver, max_moves=10**15, rng=0, n_jobs=n_jobs, reductions=(),
     callback=(lambda event: None) if callback else None,
+    **({"stall": 10**12} if solver == "tabu_search" else {}),  # its first walk never ends
 )
 random = problem.energy(rng.choice([-1, 1], (200, 300))).min()
 ones = problem.energy(np.ones(300))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 import bqp
 from bqp.errors import ParameterError, ProblemError
 from bqp.forms import Grouped, LowRank
-from bqp.solvers import REGISTRY, TabuSearch
+from bqp.solvers import REGISTRY, Exact, TabuSearch
 from bqp.testing import reference
 from bqp.testing import strategies as draw
 from bqp.testing.solver_checks import inspect_solution
@@ -63,6 +63,14 @@ def test_bounds_of_floats_hold_in_exact_arithmetic(reductions, problem):
     size = np.abs(problem.Q.to_dense()).sum() + np.abs(problem.c).sum() + abs(problem.offset)
     assert float(found - best) <= 1e-13 * size
     assert solution.gap <= 1e-12 * size
+
+
+@given(problem=draw.float_problems())
+def test_bounds_of_enumeration_hold_in_exact_arithmetic(problem):
+    """The solver alone, whose bound nobody lowers afterwards."""
+    solution = Exact().solve(problem)
+    inspect_solution(problem, solution)
+    assert solution.lower_bound <= reference.exact_optimum(problem)
 
 
 @given(problem=draw.problems(max_n=8), data=st.data())

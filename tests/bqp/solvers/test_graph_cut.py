@@ -76,6 +76,17 @@ def test_large_weights_give_valid_bounds_and_honest_statuses(seed, scale, whole)
     assert rough.gap <= 1e-7 * scale * problem.n, "30 bits leave no more than that"
 
 
+def test_a_cut_that_30_bits_get_wrong_is_not_called_optimal():
+    """Beside a pair of 1e13 a linear term of -1 is rounded away, and its variable takes the wrong side."""
+    Q = np.zeros((4, 4))
+    Q[0, 1] = Q[1, 0] = -1e13
+    problem = bqp.BQP(Q, [0.0, 0.0, -1.0, 1.0])
+    rough, exact = (GraphCut(backend=backend).solve(problem) for backend in BACKENDS)
+    assert exact.energy == reference.optimum(problem) < rough.energy, "the example does not show what it should"
+    assert rough.status is bqp.Status.NUMERICAL and rough.lower_bound <= exact.energy
+    assert exact.status is bqp.Status.OPTIMAL
+
+
 def test_flows_beyond_32_bits():
     """Every capacity fits 30 bits; what flows from twenty nodes to twenty others through one does not fit 32."""
     Q = np.zeros((41, 41))
