@@ -96,37 +96,66 @@ def _weighted_dot(r, w, x):
 
 
 @jit_kernel
-def descend_residual_rows(targets, weights, total_weight, table_row, columns, B, tol, max_sweeps, residual):
-    """Bring each row of B to a local minimum of sum_j w_j (t_j - b.c_j)^2 over its bits; returns the number of flips.
+def _residual_of(t, columns, b, r):
+    for j in range(r.shape[0]):
+        r[j] = t[j]
+    for k in range(b.shape[0]):
+        c = columns[k]
+        value = np.float64(b[k])
+        for j in range(r.shape[0]):
+            r[j] -= value * c[j]
 
-    `targets` and `weights` (R, m), the latter empty for ones, `total_weight` (R,); point i reads row table_row[i] of
-    them. `columns` (q, m) holds the codes c_j as float64. `residual` (m,) is scratch.
+
+@jit_kernel
+def descend_residual_rows(targets, weights, squares, table_row, columns, pull, proposals, B, tol, max_sweeps, residual):
+    """As `descend_rows` for sum_j w_j (t_j - b.c_j)^2 - 2 pull_i.b, whose matrix differs from row to row.
+
+    `targets` and `weights` (R, m), the latter empty for ones, and `squares` (R, q), the sums w_j c_jk^2, are read in
+    row table_row[i]. `columns` (q, m) holds the c_j as float64. `pull` (N, q) and `proposals` (R, q) may be empty; a
+    row starts at its proposal where that is better by more than `tol`. `residual` (2, m) is scratch.
     """
     q, m = columns.shape
     total = 0
     for i in range(B.shape[0]):
         t = targets[table_row[i]]
         w = weights[table_row[i]] if weights.shape[0] > 0 else weights[0:0].reshape(-1)
-        weight = total_weight[table_row[i]]
+        square = squares[table_row[i]]
         b = B[i]
-        for j in range(m):
-            residual[j] = t[j]
-        for k in range(q):
-            c = columns[k]
-            value = np.float64(b[k])
-            for j in range(m):
-                residual[j] -= value * c[j]
+        r = residual[0]
+        _residual_of(t, columns, b, r)
+        if proposals.shape[0] > 0:
+            other = proposals[table_row[i]]
+            r2 = residual[1]
+            _residual_of(t, columns, other, r2)
+            gain = _weighted_dot(r, w, r) - _weighted_dot(r2, w, r2)
+            if pull.shape[0] > 0:
+                for k in range(q):
+                    gain += 2.0 * pull[i, k] * (other[k] - b[k])
+            if gain > tol:
+                for k in range(q):
+                    total += other[k] != b[k]
+                    b[k] = other[k]
+                r = r2
         for _ in range(max_sweeps):
             changes = 0
             for k in range(q):
                 c = columns[k]
-                # sum_j w_j (r_j + b c_j) c_j, with b the present bit
-                score = _weighted_dot(residual, w, c) + b[k] * weight
-                if score * b[k] < -tol:
-                    b[k] = -b[k]
-                    step = 2.0 * b[k]
+                old = b[k]
+                field = _weighted_dot(r, w, c) + old * square[k]
+                if pull.shape[0] > 0:
+                    field += pull[i, k]
+                new = old
+                if field > tol:
+                    new = 1
+                elif field < -tol:
+                    new = -1
+                elif old == 0:
+                    new = 1
+                if new != old:
+                    b[k] = new
+                    step = np.float64(new - old)
                     for j in range(m):
-                        residual[j] -= step * c[j]
+                        r[j] -= step * c[j]
                     changes += 1
             total += changes
             if changes == 0:
