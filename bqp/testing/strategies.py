@@ -61,7 +61,7 @@ def forms(draw, n: int, kinds=FORMS) -> tuple[Form, np.ndarray]:
         Q = M[np.ix_(groups, groups)]
         return Grouped(groups, M, a), Q if a is None else Q * np.outer(a, a)
     parts = draw(st.lists(forms(n, tuple(k for k in FORMS if k != "sum")), min_size=1, max_size=3))
-    return Sum([form for form, _ in parts]), sum(matrix for _, matrix in parts)
+    return Sum([form for form, _ in parts]), np.sum([matrix for _, matrix in parts], axis=0)
 
 
 @st.composite
