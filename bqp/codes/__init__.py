@@ -1,5 +1,6 @@
 """Learners of binary codes from a similarity: one method, one file."""
 
+from bqp.codes.alternation import alternation
 from bqp.codes.bitwise import bitwise
 from bqp.codes.block_graph_cut import block_graph_cut
 from bqp.codes.bounds import lower_bound
@@ -12,6 +13,7 @@ from bqp.codes.triplets import triplets
 __all__ = [
     "CodeResult",
     "CodeTrace",
+    "alternation",
     "bitwise",
     "block_graph_cut",
     "column_sampling",
