@@ -124,9 +124,16 @@ def solve(
         start = problem.check_assignment(x0, "x0")
         if start.ndim != 1:
             raise ProblemError(f"x0 must have shape ({problem.n},), got {start.shape}.")
-    reduced, notes = reduce_problem(problem, resolve_steps(reductions, keep_all=n_solutions > 1))
+    steps = resolve_steps(reductions, keep_all=n_solutions > 1)
+    interrupted = False
+    try:
+        reduced, notes = reduce_problem(problem, steps)
+    except KeyboardInterrupt:
+        interrupted = True
+        reduced, notes = reduce_problem(problem, ())
     effort = _Effort(reduced.parts, started, time_limit, max_moves, target)
     lifting = _Lifting(problem, reduced, start, callback, started, n_solutions)
+    lifting.stopped = interrupted
     solutions: list[Solution] = []
     seed_of_part = seeds.spawn(max(1, len(reduced.parts)))
     for k, part in enumerate(reduced.parts):
@@ -135,22 +142,27 @@ def solve(
             solutions.append(lifting.unsolved(k, spent))
             continue
         moves_left = effort.moves_left(k, solutions)
-        tiny = len(reduced.parts) > 1 and part.n <= TINY_PART and (moves_left is None or moves_left >= 2**part.n)
-        if tiny:
-            part_solver, reason = Exact(), f"a part of {part.n} variables: enumeration"
-        else:
-            part_solver, reason = chosen if chosen is not None else choose_solver(part, options, moves_left)
-        found = part_solver.solve(
-            part,
-            time_limit=effort.time_left(k),
-            max_moves=moves_left,
-            target=effort.target_of(k, solutions, reduced.constant),
-            x0=None if start is None else lifting.starts[k],
-            n_solutions=n_solutions,
-            rng=seed_of_part[k],
-            n_jobs=n_jobs,
-            callback=lifting.callback_for(k),
-        )
+        try:
+            tiny = len(reduced.parts) > 1 and part.n <= TINY_PART and (moves_left is None or moves_left >= 2**part.n)
+            if tiny:
+                part_solver, reason = Exact(), f"a part of {part.n} variables: enumeration"
+            else:
+                part_solver, reason = chosen if chosen is not None else choose_solver(part, options, moves_left)
+            found = part_solver.solve(
+                part,
+                time_limit=effort.time_left(k),
+                max_moves=moves_left,
+                target=effort.target_of(k, solutions, reduced.constant),
+                x0=None if start is None else lifting.starts[k],
+                n_solutions=n_solutions,
+                rng=seed_of_part[k],
+                n_jobs=n_jobs,
+                callback=lifting.callback_for(k),
+            )
+        except KeyboardInterrupt:  # before the search began; a search brings its own incumbent home
+            lifting.stopped = True
+            solutions.append(lifting.unsolved(k, Status.STOPPED))
+            continue
         found.stats.setdefault("choice", reason)
         solutions.append(found)
         lifting.advance(k, found)

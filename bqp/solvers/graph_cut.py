@@ -17,11 +17,13 @@ from bqp.forms import Dense, Form, Sparse, sparse_entries
 from bqp.problem import BQP
 from bqp.solution import Status
 from bqp.solvers.base import Solver
+from bqp.solvers.walks import prepare
 
 __all__ = ["GraphCut", "minimum_cut", "submodular_gauge"]
 
 _BACKENDS = ("scipy", "networkx")
 _LARGEST_CAPACITY = 2**30 - 1  # scipy keeps capacities and flows in 32 bits
+_DESCENT_MOVES = 10_000
 _MAX_ENTRIES = 50_000_000
 
 
@@ -81,6 +83,10 @@ class GraphCut(Solver):
         if loss == 0.0:
             run.status = Status.OPTIMAL
         run.prove(run.offer(x) - loss)
+        if loss > 0.0:  # the cut of rounded capacities need not be a local optimum of the true ones
+            walk = prepare(problem).start(x)
+            walk.descend_greedy(_DESCENT_MOVES)
+            run.offer(walk.x[: problem.n])
 
 
 def minimum_cut(
@@ -126,13 +132,14 @@ def submodular_gauge(Q: sp.csr_array) -> tuple[np.ndarray, np.ndarray]:
         return gauge, np.empty((0, 2), np.int64)
     _, component = sp.csgraph.connected_components(Q, directed=False)
     _, roots = np.unique(component, return_index=True)
-    pattern = sp.csr_array((np.ones_like(Q.data), Q.indices, Q.indptr), shape=Q.shape)
-    for root in roots:
-        order, parent = sp.csgraph.breadth_first_order(pattern, root, directed=False)
-        sign = np.where(sparse_entries(Q, parent[order[1:]], order[1:]) > 0, -1, 1)
-        for node, s in zip(order[1:].tolist(), sign.tolist()):
-            gauge[node] = gauge[parent[node]] * s
     entry = Q.tocoo()
+    tail = np.concatenate([entry.row, np.full(len(roots), n)])  # one more node joins the components: one search
+    pattern = sp.csr_array((np.ones(len(tail)), (tail, np.concatenate([entry.col, roots]))), shape=(n + 1, n + 1))
+    order, parent = sp.csgraph.breadth_first_order(pattern, n, directed=False)
+    inner = order[1:][parent[order[1:]] != n]
+    sign = np.where(sparse_entries(Q, parent[inner], inner) > 0, -1, 1)
+    for node, above, s in zip(inner.tolist(), parent[inner].tolist(), sign.tolist()):
+        gauge[node] = gauge[above] * s
     bad = np.flatnonzero(gauge[entry.row] * gauge[entry.col] * entry.data > 0)
     return gauge, np.column_stack([entry.row[bad], entry.col[bad]])
 

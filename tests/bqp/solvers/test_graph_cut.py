@@ -77,14 +77,26 @@ def test_large_weights_give_valid_bounds_and_honest_statuses(seed, scale, whole)
 
 
 def test_a_cut_that_30_bits_get_wrong_is_not_called_optimal():
-    """Beside a pair of 1e13 a linear term of -1 is rounded away, and its variable takes the wrong side."""
+    """Beside a pair of 1e13 a weak pair and its linear terms are rounded away; both variables take the wrong side,
+    and no single flip puts them right."""
     Q = np.zeros((4, 4))
     Q[0, 1] = Q[1, 0] = -1e13
-    problem = bqp.BQP(Q, [0.0, 0.0, -1.0, 1.0])
+    Q[2, 3] = Q[3, 2] = -10.0
+    problem = bqp.BQP(Q, [0.0, 0.0, -1.0, -1.0])
     rough, exact = (GraphCut(backend=backend).solve(problem) for backend in BACKENDS)
     assert exact.energy == reference.optimum(problem) < rough.energy, "the example does not show what it should"
     assert rough.status is bqp.Status.NUMERICAL and rough.lower_bound <= exact.energy
     assert exact.status is bqp.Status.OPTIMAL
+
+
+def test_a_descent_repairs_what_rounding_got_wrong():
+    """Here single flips suffice; the status still says that the flow did not prove it."""
+    Q = np.zeros((4, 4))
+    Q[0, 1] = Q[1, 0] = -1e13
+    problem = bqp.BQP(Q, [0.0, 0.0, -1.0, 1.0])
+    rough, exact = (GraphCut(backend=backend).solve(problem) for backend in BACKENDS)
+    assert rough.energy == exact.energy == reference.optimum(problem)
+    assert rough.status is bqp.Status.NUMERICAL and rough.lower_bound <= exact.energy
 
 
 def test_flows_beyond_32_bits():
