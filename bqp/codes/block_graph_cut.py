@@ -39,6 +39,7 @@ _SAMPLED = 100  # similar and dissimilar partners a point, as published
 _PUBLISHED_PASSES = 2
 _PASSES = 20
 _CYCLES = 20
+_CYCLES_WITH_FUNCTIONS = 2  # each fits every function again
 _RESTARTS = 4  # starts of each bit over few points
 
 
@@ -75,7 +76,8 @@ def block_graph_cut(
     loss : str or Loss, optional
         Default "ksh"; "hinge" when published.
     target : {"residual", "stagewise", "full"}, optional
-        What the bits not yet solved count, as in `codes.bitwise`. Default "residual"; "stagewise" when published.
+        What the bits not yet solved count, as in `codes.bitwise`. Default "residual"; "stagewise" with `refit`, where
+        it does better, and when published.
     refit : callable, optional
         ``refit(B, bits, sample_weight=w) -> F``: fit the functions of these bits to the columns ``B[:, bits]``, return
         their real outputs on the training points, shape (n, len(bits)). After each bit the signs of F (0 counts as +1)
@@ -94,9 +96,10 @@ def block_graph_cut(
     max_passes : int, optional
         Most passes over the blocks for one bit; default 20 (2 when published).
     max_cycles : int, optional
-        Most cycles over the bits after the first pass, each bit given all others. Default 20, or 0 with `refit` or when
-        published. With `refit`, a bit is replaced only if the outputs of its new function lower the objective; a kept
-        bit belongs to an earlier call then, see ``stats["refit_calls"]``.
+        Most cycles over the bits after the first pass, each bit given all others. Default 20; 2 with `refit`; 0 when
+        published. With `refit`, a bit is replaced only if the outputs of its new function lower the objective. Else the
+        bit is kept, and so must be the function of an earlier call: ``stats["refit_calls"][k]`` is the number (from 0)
+        of the call that made column k.
     n_restarts : int, optional
         Starts of each bit in the first pass, the first from `init` or all ones, the others random; the best counts.
         Default 4 up to 1,000 points (after merging), else 1.
@@ -153,7 +156,7 @@ def block_graph_cut(
     published = check_mode(mode)
     n_bits = check_count("n_bits", n_bits)
     loss = losses.get(loss if loss is not None else "hinge" if published else "ksh")
-    target = target if target is not None else "stagewise" if published else "residual"
+    target = target if target is not None else "stagewise" if published or refit is not None else "residual"
     target_of_bit(target, 0, n_bits)  # checks the name
     if refit is not None and not callable(refit):
         raise ParameterError(f"refit must be a function of (B, bits, sample_weight), got {refit!r}.")
@@ -186,7 +189,7 @@ def block_graph_cut(
         check_count("max_passes", (_PUBLISHED_PASSES if published else _PASSES) if max_passes is None else max_passes),
         check_count("n_restarts", (1 if published or not few else _RESTARTS) if n_restarts is None else n_restarts),
     )  # fmt: skip
-    default_cycles = 0 if published or refit is not None else _CYCLES
+    default_cycles = 0 if published else _CYCLES if refit is None else _CYCLES_WITH_FUNCTIONS
     max_cycles = check_count("max_cycles", default_cycles if max_cycles is None else max_cycles, least=0)
     learner.learn(target, None if init is None else collapse.project(init), max_cycles)
     B = collapse.lift(learner.B)

@@ -36,6 +36,7 @@ _PUBLISHED_TRIPLETS = 500
 _TRIPLETS = 100
 _AUTO_UP_TO = 1000  # points up to which "auto" leaves the choice to bqp.solve
 _CYCLES = 20
+_CYCLES_WITH_FUNCTIONS = 2  # each fits every function again
 _PASSES = 20
 
 
@@ -85,9 +86,10 @@ def triplets(
     similarity : Similarity, optional
         For the ksh yardstick of the result, where T is given as triplets.
     max_cycles : int, optional
-        Most cycles over the bits after the first pass, each bit given all others at full margin. Default 20, or 0 with
-        `refit` or when published. With `refit`, a group is replaced only if the outputs of its new functions lower
-        the objective; a kept group belongs to an earlier call then, see ``stats["refit_calls"]``.
+        Most cycles over the bits after the first pass, each bit given all others at full margin. Default 20; 2 with
+        `refit`; 0 when published. With `refit`, a group is replaced only if the outputs of its new functions lower the
+        objective. Else it is kept, and so must be the functions of an earlier call: ``stats["refit_calls"][k]`` is the
+        number (from 0) of the call that made column k.
     exact_up_to : int
         Most points of a block.
     init : array of shape (n, q), optional
@@ -159,7 +161,7 @@ def triplets(
         if similarity.n != T.n:
             raise ProblemError(f"similarity must have {T.n} points, as the triplets have, got {similarity.n}.")
     init = check_init(init, T.n, n_bits)
-    default_cycles = 0 if published or refit is not None else _CYCLES
+    default_cycles = 0 if published else _CYCLES if refit is None else _CYCLES_WITH_FUNCTIONS
     max_cycles = check_count("max_cycles", default_cycles if max_cycles is None else max_cycles, least=0)
     if solver == "auto" and T.n > _AUTO_UP_TO and not options:
         solver = BLOCKS
