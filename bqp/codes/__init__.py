@@ -6,7 +6,9 @@ from bqp.codes.block_graph_cut import block_graph_cut
 from bqp.codes.bounds import lower_bound
 from bqp.codes.column_sampling import column_sampling, omega_step, v_step
 from bqp.codes.discrete_cyclic import discrete_cyclic
+from bqp.codes.learn import learn
 from bqp.codes.matrix_pursuit import matrix_pursuit
+from bqp.codes.refine import refine
 from bqp.codes.result import CodeResult, CodeTrace
 from bqp.codes.triplets import triplets
 
@@ -18,9 +20,11 @@ __all__ = [
     "block_graph_cut",
     "column_sampling",
     "discrete_cyclic",
+    "learn",
     "lower_bound",
     "matrix_pursuit",
     "omega_step",
+    "refine",
     "triplets",
     "v_step",
 ]

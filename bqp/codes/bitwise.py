@@ -68,7 +68,7 @@ def bitwise(
     n_bits : int
         Code length q.
     loss : str or Loss
-        "ksh", "bre", "hinge", "exponential" or a `bqp.losses.Loss`.
+        "ksh", "bre", "hinge", "exponential", "likelihood" or a `bqp.losses.Loss`.
     solver : str or Solver
         What solves a bit: "auto", a name from `bqp.available_solvers`, or a solver object. "auto" enumerates up to 24
         points (after merging), takes what `bqp.solve` takes up to 4,096 and the best of three coordinate descents

@@ -2,7 +2,7 @@
 
 from bqp.losses import triplet
 from bqp.losses.bits import TARGETS, BitProblems, bit_problem, target_of_bit, value
-from bqp.losses.pairwise import REGISTRY, Bre, Exponential, Hinge, Ksh, Loss, get
+from bqp.losses.pairwise import REGISTRY, Bre, Exponential, Hinge, Ksh, Likelihood, Loss, get
 
 __all__ = [
     "REGISTRY",
@@ -12,6 +12,7 @@ __all__ = [
     "Exponential",
     "Hinge",
     "Ksh",
+    "Likelihood",
     "Loss",
     "bit_problem",
     "get",

@@ -322,7 +322,7 @@ def bit_problem(S: Similarity, B, bit: int | None = None, loss="ksh", target: st
     bit : int, optional
         Number of the bit sought, from 0; default m, the next one.
     loss : str or Loss
-        "ksh", "bre", "hinge", "exponential" or an object such as ``losses.Hinge(alpha=0.3)``.
+        "ksh", "bre", "hinge", "exponential", "likelihood" or an object such as ``losses.Hinge(alpha=0.3)``.
     target : {"residual", "stagewise", "full", "cyclic"}
         What the bits not yet solved count: nothing, with targets for all n_bits ("residual"); nothing, with targets
         for bit + 1 bits ("stagewise"); as agreeing ("full"). "cyclic": all other bits are given.

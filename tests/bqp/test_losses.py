@@ -13,7 +13,7 @@ from bqp.errors import ParameterError, ProblemError
 from bqp.losses.bits import BitProblems, _MatrixBits, _StructuredBits
 from bqp.testing import similarities as cases
 
-LOSSES = ("ksh", "bre", "hinge", "exponential", losses.Hinge(alpha=0.3))
+LOSSES = ("ksh", "bre", "hinge", "exponential", losses.Hinge(alpha=0.3), "likelihood", losses.Likelihood(scale=0.1))
 
 
 def naive_loss(name, s, G, r):
@@ -25,6 +25,9 @@ def naive_loss(name, s, G, r):
         return ((1 - s) / 2 - d / r) ** 2
     if name == "exponential":
         return math.exp(-s * (r - 2 * d) / r)
+    if name == "likelihood" or isinstance(name, losses.Likelihood):
+        T = (0.5 if name == "likelihood" else name.scale) * (r - 2 * d)
+        return math.log(1 + math.exp(T)) - (1 + s) / 2 * T
     alpha = name.alpha if isinstance(name, losses.Hinge) else 0.5
     return (d / r) ** 2 if s > 0 else max(0.0, alpha - d / r) ** 2
 
@@ -130,6 +133,18 @@ def test_attracts_says_where_equal_codes_are_best(name):
         assert falls == bool(loss.attracts(np.array(s)))
 
 
+def test_likelihood_is_large_but_finite_and_asks_for_the_log_odds():
+    loss = losses.get("likelihood")
+    np.testing.assert_allclose(loss(np.array([-1.0, 1.0]), np.array([4000.0, -4000.0]), 4000), 2000.0)
+    G = np.arange(-64, 65)
+    for s in (-0.9, 0.0, 0.5, 0.97):
+        best = G[np.argmin(loss(s, G, 64))]
+        assert abs(0.5 * best - math.log((1 + s) / (1 - s))) <= 0.5
+    for scale in (0.0, -1.0, math.inf, math.nan):
+        with pytest.raises(ParameterError, match="scale must be a positive number"):
+            losses.Likelihood(scale=scale)
+
+
 def test_int8_codes_do_not_overflow_at_200_bits():
     B = np.ones((5, 200), dtype=np.int8)
     W = np.ones((5, 5))
@@ -210,7 +225,7 @@ def test_what_cannot_be_written_out_says_so():
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (dict(loss="kshh"), "unknown loss 'kshh'; choose one of ksh, bre, hinge, exponential"),
+        (dict(loss="kshh"), "unknown loss 'kshh'; choose one of ksh, bre, hinge, exponential, likelihood"),
         (dict(target="residuum"), "unknown target 'residuum'; choose one of residual, stagewise, full"),
         (dict(bit=5), "bit must lie in 0..2 for 2 given bits, got 5"),
         (dict(bit=2, target="cyclic"), "bit must lie in 0..1"),

@@ -10,7 +10,7 @@ from bqp import codes, losses, supervision
 from bqp.errors import ParameterError, ProblemError
 from bqp.testing import similarities as cases
 
-LOSSES = ("ksh", "bre", "hinge", "exponential")
+LOSSES = ("ksh", "bre", "hinge", "exponential", "likelihood")
 
 
 def naive(name, S, W, B):
