@@ -37,6 +37,7 @@ _PUBLISHED_ITERATIONS = 5
 _MOST_ITERATIONS = 50
 _RESTARTS = 10  # starts beside the class codes over merged points, up to
 _RESTARTS_UP_TO = 256  # label sets; 1 beyond
+_HINGE_UP_TO = 5_000  # points on which the published rounds with the hinge loss lead to a start: a machine a round
 _PUBLISHED_TOLERANCE = 1e-5
 _MOST_SWEEPS = 100  # of one B-step; a row comes to rest after a few
 _STALLED = 1e-9  # a relative improvement below this ends a descent with a feature term
@@ -96,8 +97,8 @@ def discrete_cyclic(
     max_iterations : int, optional
         Most rounds from one start. Default 5 for "published", 50 for "default".
     n_restarts : int, optional
-        Random starts of "default" beside the class codes; the first is a run of the published rounds. Default 10 over
-        at most 256 merged label sets, else 1.
+        Random starts of "default" beside the class codes; the first leads through the published rounds (hinge loss
+        without `refit`: up to 5,000 points). Default 10 over at most 256 merged label sets, else 1.
     rng : None, int, SeedSequence or Generator
     n_jobs : int
         Threads over blocks of rows. Same seed, same answer for every number of them.
@@ -105,7 +106,7 @@ def discrete_cyclic(
         Called after each round with an `Event`: ``n_moves`` counts rounds, ``energy`` is the objective and ``x`` the
         codes. Returning True stops.
     time_limit : float, optional
-        Seconds, looked at after each round.
+        Seconds, looked at after each round (with the hinge loss on many points a round takes seconds).
     certify : bool or "auto"
         As in `codes.bitwise`, for ``ksh_lower_bound``.
 
@@ -366,7 +367,8 @@ class _Run:
         if points is self.model:
             starts.insert(1, lambda: rows.unmerge(rows.class_codes(self.n_bits)))
         else:
-            starts[:1] = [lambda: self.published_start(points, rng)] if n_restarts else []
+            if n_restarts and (points.name != "hinge" or points.rows.n <= _HINGE_UP_TO):
+                starts[0] = lambda: self.published_start(points, rng)
             starts.insert(0, lambda: rows.class_codes(self.n_bits))
         for start in starts:
             self.descend(start(), max_iterations)
