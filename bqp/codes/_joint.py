@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 
@@ -129,7 +130,7 @@ class _FewPoints(JointSearch):
             targets, weights = S.to_dense()
             distinct, kinds = np.unique(targets, return_inverse=True)
             shared = kinds.reshape(targets.shape), weights, _table(self.loss, distinct, n_bits)
-        self.shared = shared
+        self.shared: tuple[Any, Any, Any] = shared
         self.G = np.zeros((self.n, self.n), dtype=np.int64)
         self.counted = np.ones(n_bits, dtype=bool)
         self.exact = False  # whether no bit can be better given the others
@@ -288,7 +289,7 @@ class _Tables(JointSearch):
                     )
                 kinds, table = kinds.ravel().astype(np.int32), _table(self.loss, distinct, n_bits)
             shared = (indptr, indices, kinds, targets, weights, table, slope)
-        self.shared = shared
+        self.shared: tuple[Any, Any, Any, Any, Any, Any, Any] = shared
         degree = int(np.diff(shared[0]).max(initial=0))
         self.index, self.bits = np.empty(degree, dtype=np.int64), np.empty((n_bits, degree), dtype=np.int8)
 

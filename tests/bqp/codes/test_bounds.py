@@ -35,7 +35,8 @@ def test_semidefinite_bound_lies_below_the_optimum(case, q):
     best = optimum(S, W, q)
     bound = semidefinite_bound(similarity, q)
     assert bound.value <= best
-    assert bound.value <= bound.certificate["relaxation"] * (1 + 1e-9) + 1e-9
+    if not bound.certificate["chords"]:
+        assert bound.value <= bound.certificate["relaxation"] * (1 + 1e-9) + 1e-9
     combined = codes.lower_bound(similarity, q)
     assert max(bound.value, 0.0) <= combined.value <= best
 
@@ -56,6 +57,11 @@ def test_bound_holds_however_rough_the_point_is(case, seed):
     assert problem.constant + problem.tangent_value(R @ R.T, y) <= best + 1e-9
     if similarity.V is None:
         assert problem.constant + problem.dual_value(y) <= best + 1e-9
+    for width in (1.0, 0.3, 0.01):  # slopes that fit, and slopes that do not
+        slopes = problem.slopes(R @ R.T, width)
+        noise = cases.symmetric(rng, problem.C, -9, 10)
+        for M in (slopes, slopes + noise, noise):
+            assert problem.constant + problem.chord_value(M, y) <= best + 1e-9
 
 
 def _sample(rng, n, q):
@@ -68,7 +74,7 @@ def _sample(rng, n, q):
 @given(
     case=cases.similarities(max_n=4),
     q=st.integers(1, 2),
-    loss=st.sampled_from(("ksh", "bre", "hinge", "exponential")),
+    loss=st.sampled_from(("ksh", "bre", "hinge", "exponential", "likelihood")),
 )
 def test_pairwise_bound_of_every_loss_and_structure(case, q, loss):
     similarity, S, W = case
@@ -86,12 +92,65 @@ def test_pairwise_bound_of_every_loss_and_structure(case, q, loss):
         assert own.value == np.sum(W * np.array(terms))
 
 
+def chord(x, q):
+    """(q + x)^2 drawn straight between the inner products that codes can have."""
+    low = 2 * np.floor((x - q) / 2) + q
+    share = (x - low) / 2
+    return (1 - share) * (q + low) ** 2 + share * (q + low + 2) ** 2
+
+
 def test_ten_balanced_classes_have_the_simplex_as_relaxation():
     S = supervision.from_labels(np.repeat(np.arange(10), 7))
     for q in (16, 64):
-        value = codes.lower_bound(S, q).value
-        expected = 90 * 49 * (q - q / 9) ** 2  # inner products -q/9 between classes
-        assert expected * (1 - 1e-9) <= value <= expected
+        bound = codes.lower_bound(S, q)
+        np.testing.assert_allclose(bound.certificate["relaxation"], 90 * 49 * (q - q / 9) ** 2, rtol=1e-9)
+        expected = 90 * 49 * chord(-q / 9, q)  # inner products -q/9 between classes
+        assert expected * (1 - 1e-6) <= bound.value <= expected * (1 + 1e-12)
+        assert bound.certificate["chords"]
+
+
+@settings(deadline=None, max_examples=40)
+@given(case=cases.similarities(max_n=6, kinds=GROUPED), q=st.integers(1, 5), seed=st.integers(0, 99))
+def test_rounded_chords_lie_between_square_and_chord_with_their_slopes(case, q, seed):
+    problem = _Relaxation(case[0], float(q))
+    rng = np.random.default_rng(seed)
+    H = rng.uniform(-q, q, (problem.C, problem.C))
+    off = ~np.eye(problem.C, dtype=bool)
+    step = 1e-6
+    previous = (problem.t - H) ** 2
+    for width in (1.0, 0.3, 0.05):
+        values = problem.chords(H, width)
+        assert np.all(values >= previous - 1e-9)
+        previous = values
+        change = (problem.chords(H + step, width) - problem.chords(H - step, width)) / (2 * step)
+        slopes = problem.slopes(H, width)
+        np.testing.assert_allclose((problem.w * change)[off], slopes[off], atol=1e-3 * problem.w.max() / width)
+    lattice = 2 * rng.integers(0, q + 1, H.shape) - q
+    np.testing.assert_allclose(problem.chords(lattice.astype(float), 0.3), (problem.t - lattice) ** 2, atol=1e-12)
+
+
+def test_chords_never_lower_the_bound():
+    rng = np.random.default_rng(1)
+    S = supervision.from_label_sets((rng.random((40, 5)) < 0.4).astype(int))
+    for q in (3, 8, 16):
+        bound = codes.lower_bound(S, q)
+        assert bound.value > 1.0005 * bound.certificate["relaxation"] * (1 if q < 16 else 0.9999)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_cvxpy_agrees():
+    rng = np.random.default_rng(2)
+    Y = (rng.random((60, 5)) < 0.4).astype(int)
+    Y[:3] = 0
+    plain = supervision.from_label_sets(Y)
+    classes = supervision.from_labels(np.arange(30) % 6, class_weights=1.0 + np.eye(6))
+    for S in (plain, classes):
+        ours = semidefinite_bound(S, 8)
+        theirs = codes.lower_bound(S, 8, backend="cvxpy")
+        np.testing.assert_allclose(theirs.certificate["relaxation"], ours.certificate["relaxation"], rtol=1e-3)
+        assert 0.995 * ours.certificate["relaxation"] <= theirs.value <= ours.certificate["relaxation"] * (1 + 1e-9)
+    with pytest.raises(ParameterError, match="backend must be 'auto' or 'cvxpy'"):
+        codes.lower_bound(plain, 8, backend="mosek")
 
 
 def test_weights_between_groups_change_the_path_and_not_the_value():
