@@ -35,7 +35,7 @@ def equal_footing(name: str, n: int | None, n_bits: int, seeds: int) -> None:
     title, S = supervision_of(name, n)
     for loss in ("hinge", "ksh"):
         scale = S.total_weight * (n_bits**2 if loss == "ksh" else 1)
-        rows = {"published": [], "default": []}
+        rows: dict[str, list[tuple[float, ...]]] = {"published": [], "default": []}
         for seed in range(seeds):
             for mode, found in rows.items():
                 began = time.process_time()
@@ -54,7 +54,8 @@ def with_functions(n_bits: int, seeds: int) -> None:
     """Digits, every third pixel, one weighted least-squares function a bit: both modes alternate with it."""
     from sklearn.datasets import load_digits
 
-    X, y = load_digits(return_X_y=True)
+    data = load_digits(return_X_y=True)
+    X, y = np.asarray(data[0], dtype=np.float64), np.asarray(data[1])
     X = np.hstack([(X - X.mean(axis=0))[:, ::3] / 16.0, np.ones((len(X), 1))])
     S = supervision.from_labels(y)
 
@@ -63,7 +64,7 @@ def with_functions(n_bits: int, seeds: int) -> None:
         return X @ np.linalg.lstsq(root * X, root * B[:, bits], rcond=None)[0]
 
     for loss in ("hinge", "ksh"):
-        rows = {"published": [], "default": []}
+        rows: dict[str, list[tuple[float, ...]]] = {"published": [], "default": []}
         for seed in range(seeds):
             for mode, found in rows.items():
                 began = time.process_time()
@@ -122,7 +123,7 @@ def growth(sizes: list[int], n_bits: int = 24) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="FastHash's code step, published and default.")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--bits", type=int, nargs="+", default=[16, 64])
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 30_000, 69_000])

@@ -18,7 +18,7 @@ from bqp import codes, supervision
 
 def equal_footing(name: str, n: int, n_bits: int, seeds: int, n_per_anchor: int) -> None:
     title, S = supervision_of(name, n)
-    rows = {"published": [], "default": []}
+    rows: dict[str, list[tuple[float, ...]]] = {"published": [], "default": []}
     for seed in range(seeds):
         T = supervision.sample_triplets(S, n_per_anchor, rng=seed)
         for mode, found in rows.items():
@@ -70,7 +70,7 @@ def full_size(n: int = 5000, n_bits: int = 64) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Codes from triplets, published and default.")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--bits", type=int, nargs="+", default=[16, 32])
     parser.add_argument("--sizes", type=int, nargs="+", default=[2000, 6000, 18_000])
