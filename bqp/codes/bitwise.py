@@ -2,10 +2,10 @@
 
 G. Lin, C. Shen, D. Suter, A. van den Hengel, "A General Two-Step Approach to Learning-Based Hashing", ICCV 2013 (TSH):
 each bit is a binary quadratic program given the bits before it. The targets "stagewise" and "full" are those of the
-authors' code; "residual" is that of W. Liu et al., "Supervised Hashing with Kernels", CVPR 2012, section 3.3. Ours: all
-points at once instead of a sample, points with equal labels merged, any solver, cycles over the bits with all others
-fixed (R. Raziperchikolaei, M. Carreira-Perpinan, "Optimizing affinity-based binary hashing using auxiliary
-coordinates", NIPS 2016, has the same step), and kicks out of local optima.
+authors' code, as is the solver of `mode="published"`; "residual" is that of W. Liu et al., "Supervised Hashing with
+Kernels", CVPR 2012, section 3.3. Ours: all points at once instead of a sample, points with equal labels merged, any
+solver, cycles over the bits with all others fixed (R. Raziperchikolaei, M. Carreira-Perpinan, "Optimizing affinity-based
+binary hashing using auxiliary coordinates", NIPS 2016, has the same step), and kicks out of local optima.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 
 from bqp import losses
 from bqp.callbacks import Callback, Event
+from bqp.codes._common import check_mode
 from bqp.codes.bounds import bounds_of
 from bqp.codes.result import CodeResult, CodeTrace
 from bqp.errors import ParameterError, ProblemError
@@ -27,7 +28,7 @@ from bqp.problem import BQP
 from bqp.rng import RandomLike, as_seed_sequence
 from bqp.solution import Solution, Status
 from bqp.solve import EXACT_UP_TO, solve
-from bqp.solvers import CoordinateDescent, Exact, Solver
+from bqp.solvers import BoxRelaxation, CoordinateDescent, Exact, Solver
 from bqp.solvers.base import check_count
 from bqp.supervision import Collapse, Similarity, check_codes
 
@@ -46,7 +47,7 @@ def bitwise(
     n_bits: int = 32,
     loss: str | losses.Loss = "ksh",
     solver: str | Solver = "auto",
-    target: str = "residual",
+    target: str | None = None,
     order: str = "sequential",
     reductions: str | Sequence = "auto",
     rng: RandomLike = 0,
@@ -57,6 +58,7 @@ def bitwise(
     n_kicks: int | None = None,
     time_limit: float | None = None,
     certify: bool | str = "auto",
+    mode: str = "default",
     **options: Any,
 ) -> CodeResult:
     """Learn codes that minimise ``sum_ij w_ij l(s_ij, b_i.b_j, q)``, one binary quadratic program a bit.
@@ -73,9 +75,9 @@ def bitwise(
         What solves a bit: "auto", a name from `bqp.available_solvers`, or a solver object. "auto" enumerates up to 24
         points (after merging), takes what `bqp.solve` takes up to 4,096 and the best of three coordinate descents
         beyond.
-    target : {"residual", "stagewise", "full"}
+    target : {"residual", "stagewise", "full"}, optional
         What the bits not yet solved count in the sequential pass: nothing, with targets for all q bits; nothing, with
-        targets for the bits so far; as agreeing.
+        targets for the bits so far; as agreeing. Default "residual"; "full" when published.
     order : {"sequential", "cyclic"}
         One pass, or further cycles over the bits, each given all others, until no bit improves.
     reductions : "auto", or a sequence of names
@@ -102,6 +104,10 @@ def bitwise(
     certify : bool or "auto"
         Whether to compute the semidefinite bound of `codes.lower_bound`, for `ksh` and `bre` on grouped similarities;
         "auto" does up to 1,000 groups (about two seconds). Else the bound is the pairwise one.
+    mode : {"default", "published"}
+        "published": the authors' first step. Pairs as they are given, one pass, and for each bit the signs of the
+        smallest eigenvector improved by L-BFGS-B in the box (`bqp.solvers.BoxRelaxation`). Their recommended loss is
+        "hinge"; sampled pairs come from `supervision.sample_pairs`.
     **options
         Settings of the solver, for example ``n_restarts=4``.
 
@@ -143,6 +149,15 @@ def bitwise(
     n_bits = check_count("n_bits", n_bits)
     max_cycles = check_count("max_cycles", max_cycles)
     loss = losses.get(loss)
+    published = check_mode(mode)
+    if published:
+        if solver != "auto" or options or order != "sequential" or reductions != "auto" or init is not None:
+            raise ParameterError(
+                "mode='published' has its own solver, one pass and unmerged pairs; leave `solver`, `order`, "
+                "`reductions`, `init` and options out."
+            )
+        solver, reductions = BoxRelaxation(), ()
+    target = target or ("full" if published else "residual")
     target_of_bit(target, 0, n_bits)  # checks the name
     if order not in _ORDERS:
         raise ParameterError(f"order must be one of {', '.join(_ORDERS)}, got {order!r}.")
@@ -168,8 +183,8 @@ def bitwise(
     ksh_objective = objective if loss == losses.Ksh() else small.ksh_objective(learner.B)
     lower_bound, ksh_lower_bound = bounds_of(S, n_bits, loss, objective, ksh_objective, certify)
     stats = {
-        "n_points": small.n, "merged": not collapse.is_identity, "solver": why, "target": target, "order": order,
-        **learner.stats,
+        "mode": mode, "n_points": small.n, "merged": not collapse.is_identity, "solver": why, "target": target,
+        "order": order, **learner.stats,
     }  # fmt: skip
     return CodeResult(
         B=collapse.lift(learner.B), objective=objective, lower_bound=lower_bound, ksh_objective=ksh_objective,

@@ -1,11 +1,14 @@
 """One algorithm, one file, one class; `REGISTRY` maps the name that `bqp.solve` takes to the class."""
 
 from bqp.solvers.base import Solver
+from bqp.solvers.box_relaxation import BoxRelaxation
 from bqp.solvers.coordinate_descent import CoordinateDescent
 from bqp.solvers.exact import Exact
 from bqp.solvers.graph_cut import GraphCut
 from bqp.solvers.tabu_search import TabuSearch
 
-__all__ = ["REGISTRY", "CoordinateDescent", "Exact", "GraphCut", "Solver", "TabuSearch"]
+__all__ = ["REGISTRY", "BoxRelaxation", "CoordinateDescent", "Exact", "GraphCut", "Solver", "TabuSearch"]
 
-REGISTRY: dict[str, type[Solver]] = {solver.name: solver for solver in (CoordinateDescent, TabuSearch, GraphCut, Exact)}
+REGISTRY: dict[str, type[Solver]] = {
+    solver.name: solver for solver in (CoordinateDescent, TabuSearch, GraphCut, BoxRelaxation, Exact)
+}
