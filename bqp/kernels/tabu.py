@@ -4,8 +4,9 @@ Deltas, rows and stamps are padded to blocks of 128, so that the inner loops hav
 Each block keeps its least delta over all variables and over those that are free (not tabu); a move looks at the block
 minima, then inside the winning block. A tabu variable may move if that gives a new best (aspiration).
 
-`counters`: [iteration, iteration of the last improvement, random state]; `energy`: [current, best] relative to the
-start, in the problem's unit. `best_x` follows `energy[1]`. All state is the caller's, so a run resumes.
+`counters`: [iteration, iteration of the last improvement, random state]; `energy`: [current, best, least
+gain that counts] relative to the start, in the problem's unit; without the third the drift of inexact sums would look
+like progress for ever. `best_x` follows `energy[1]`. All state is the caller's, so a run resumes.
 """
 
 import numpy as np
@@ -76,7 +77,7 @@ def _choose(delta, stamp, now, block_least, block_free, energy, aspirate, big, c
             least, at = block_least[b], b
         if block_free[b] < least_free:
             least_free, at_free = block_free[b], b
-    any_variable = aspirate and at >= 0 and energy[0] + least < energy[1]
+    any_variable = aspirate and at >= 0 and energy[0] + least < energy[1] - energy[2]
     block = at if any_variable else at_free
     if block < 0:
         return -1
@@ -99,7 +100,7 @@ def _account(x, best_x, delta, stamp, i, tenure, spread, energy, counters):
     if spread > 0:
         wait += _next_random(counters) % spread
     stamp[i] = np.int32(min(counters[0] + wait, 2**31 - 1))
-    if energy[0] < energy[1]:
+    if energy[0] < energy[1] - energy[2]:
         energy[1] = energy[0]
         counters[1] = counters[0]
         return True

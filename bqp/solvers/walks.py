@@ -86,7 +86,7 @@ class Walk(ABC):
         self.best_x = self.x.copy()
         self.delta = np.full(storage.n_padded, big, dtype)
         self.stamp = np.full(storage.n_padded, 2**31 - 1, np.int32)
-        self.energies = np.zeros(2)
+        self.energies = np.zeros(3)  # current, best, and the least gain that counts as one
         self.counters = np.zeros(3, np.int64)
         self.base = float(storage.problem.energy(x))
         self.since_rebuild = 0
@@ -113,7 +113,7 @@ class Walk(ABC):
         """Compute state and energy afresh from x; undoes the drift of inexact sums."""
         self.base = float(self.storage.problem.energy(self.x[: self.n]))
         best = float(self.storage.problem.energy(self.best_x[: self.n]))
-        self.energies[:] = 0.0, (best - self.base) / self.unit
+        self.energies[:2] = 0.0, (best - self.base) / self.unit
         self.since_rebuild = 0
         self._fill_delta()
 
@@ -161,6 +161,7 @@ class Walk(ABC):
     def begin_tabu(self, seed: int) -> None:
         """Clear the tabu stamps and start counting moves without gain from here."""
         self.stamp[: self.n] = 0
+        self.energies[2] = self.tol
         self.counters[:] = 0, 0, seed | 1
         self.settle()
         self._fill_delta()

@@ -127,3 +127,14 @@ def _all(n):
     from bqp.testing.reference import all_assignments
 
     return all_assignments(n)
+
+
+def test_a_gain_below_rounding_does_not_count_as_progress():
+    """Else the drift of a running sum in floats looks like progress for ever, and a walk never stalls."""
+    problem = bqp.BQP(np.zeros((2, 2)), [1.0, 3e-14])
+    walk = prepare(problem).start(np.array([-1, 1], np.int8))
+    walk.begin_tabu(1)
+    assert not walk.exact and walk.energies[2] > 6e-14
+    made = walk.tabu(1000, 1, 1, 10)
+    assert made == 10, "the walk should end after its stall"
+    assert walk.energies[1] == 0.0 and walk.counters[1] == 0
