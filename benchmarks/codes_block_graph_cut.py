@@ -51,11 +51,8 @@ def equal_footing(name: str, n: int | None, n_bits: int, seeds: int) -> None:
 
 
 def with_functions(n_bits: int, seeds: int) -> None:
-    """Digits, every third pixel, one weighted least-squares function a bit: both modes alternate with it."""
-    from sklearn.datasets import load_digits
-
-    data = load_digits(return_X_y=True)
-    X, y = np.asarray(data[0], dtype=np.float64), np.asarray(data[1])
+    """Training digits, every third pixel, one weighted least-squares function a bit: both modes alternate with it."""
+    X, y = datasets.load("digits").part("train")
     X = np.hstack([(X - X.mean(axis=0))[:, ::3] / 16.0, np.ones((len(X), 1))])
     S = supervision.from_labels(y)
 
