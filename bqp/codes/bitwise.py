@@ -4,8 +4,9 @@ G. Lin, C. Shen, D. Suter, A. van den Hengel, "A General Two-Step Approach to Le
 each bit is a binary quadratic program given the bits before it. The targets "stagewise" and "full" are those of the
 authors' code, as is the solver of `mode="published"`; "residual" is that of W. Liu et al., "Supervised Hashing with
 Kernels", CVPR 2012, section 3.3. Ours: all points at once instead of a sample, points with equal labels merged, any
-solver, cycles over the bits with all others fixed (R. Raziperchikolaei, M. Carreira-Perpinan, "Optimizing affinity-based
-binary hashing using auxiliary coordinates", NIPS 2016, has the same step), and kicks out of local optima.
+solver, cycles over the bits with all others fixed (R. Raziperchikolaei, M. Carreira-Perpinan, "Optimizing
+affinity-based binary hashing using auxiliary coordinates", NIPS 2016, has the same step), and kicks out of local
+optima.
 """
 
 from __future__ import annotations

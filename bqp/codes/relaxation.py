@@ -84,7 +84,7 @@ def semidefinite_bound(
     value += problem.constant
     value -= 1e-13 * (problem.constant + float(np.sum(problem.w * problem.t**2)))  # rounding of the sums themselves
     certificate = {"y": y, "relaxation": relaxation, "groups": problem.used, "chords": chords}
-    return Bound(max(0.0, value), "semidefinite", certificate)
+    return Bound(max(0.0, float(value)), "semidefinite", certificate)
 
 
 class _Relaxation:
@@ -240,7 +240,7 @@ class _Relaxation:
         whole = self.w.diagonal() * ((self.t.diagonal() - self.q) ** 2 - slope.diagonal() * self.q)
         np.fill_diagonal(least, np.where(self.fixed, whole, free))
         rounding = 64.0 * _EPS * float(np.sum(self.w * (self.t**2 + at**2) + np.abs(M) * self.q))
-        return float(least.sum()) - rounding + self.repaired(M, y)
+        return float(least.sum() - rounding + self.repaired(M, y))
 
     def repaired(self, M: np.ndarray, y: np.ndarray) -> float:
         """q sum(y), lowered until M - Diag(y) is positive semidefinite: a lower bound on <M, H> for all feasible H."""
