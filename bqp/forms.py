@@ -169,8 +169,12 @@ class Dense(Form):
         sums = np.empty(self.n)
         step = max(1, _BLOCK_ENTRIES // max(1, self.n))
         for a in range(0, self.n, step):
-            sums[a : a + step] = np.abs(self.Q[a : a + step]).sum(axis=1, dtype=np.float64)
-        return np.maximum(sums - np.abs(self.diagonal()), 0.0)
+            block = np.abs(self.Q[a : a + step])
+            block[np.arange(len(block)), a + np.arange(len(block))] = (
+                0.0  # subtracted, a large one would cancel the rest
+            )
+            sums[a : a + step] = block.sum(axis=1, dtype=np.float64)
+        return sums
 
     def twin_keys(self):
         from bqp.kernels.twins import twin_labels_dense
@@ -248,7 +252,9 @@ class Sparse(Form):
         return Sparse(P.T @ self.Q @ P, check=False)
 
     def abs_row_sums(self):
-        return np.maximum(abs(self.Q).sum(axis=1) - np.abs(self.diagonal()), 0.0)
+        entry = self.Q.tocoo()
+        off = entry.row != entry.col
+        return np.bincount(entry.row[off], weights=np.abs(entry.data[off]), minlength=self.n)
 
     def twin_keys(self):
         from bqp.kernels.twins import twin_labels_sparse
@@ -257,6 +263,9 @@ class Sparse(Form):
 
     def max_abs(self):
         return float(np.abs(self.Q.data).max(initial=0.0))
+
+    def magnitude(self):
+        return float(np.abs(self.Q.data).sum())
 
     def pair_values(self, i, j):
         return sparse_entries(self.Q, i, j)
@@ -374,8 +383,10 @@ class LowRank(Form):
         out = np.empty(self.n)
         for a, b, block in self._blocks():
             mine = np.abs(block)
-            out[a:b] = mine @ (np.abs(self.d) * column) - np.square(block) @ np.abs(self.d)
-        return np.maximum(out, 0.0)
+            out[a:b] = (mine * (column - mine)) @ np.abs(self.d)
+            if self.U.dtype != np.int8:  # what the subtraction can lose
+                out[a:b] += 4.0 * np.finfo(np.float64).eps * (mine * column) @ np.abs(self.d)
+        return out
 
     def twin_keys(self):
         from bqp.kernels.twins import equal_row_labels
@@ -384,7 +395,7 @@ class LowRank(Form):
 
     def max_abs(self):
         largest = max(float(self.U.max(initial=0)), -float(self.U.min(initial=0)))
-        return largest**2 * float(np.abs(self.d).sum())
+        return largest * largest * float(np.abs(self.d).sum())
 
     def pair_values(self, i, j):
         return np.einsum("ir,r,ir->i", self.U[i].astype(np.float64), self.d, self.U[j].astype(np.float64))
@@ -478,15 +489,17 @@ class Grouped(Form):
     def abs_row_sums(self):
         weight = np.ones(self.n) if self.a is None else np.abs(self.a)
         mass = np.bincount(self.groups, weights=weight, minlength=self.n_groups)
-        total = (np.abs(self.M) @ mass)[self.groups] * weight
-        return np.maximum(total - np.abs(self.diagonal()), 0.0)
+        own = np.abs(self.M.diagonal())
+        others = np.abs(self.M)
+        np.fill_diagonal(others, 0.0)
+        return weight * ((others @ mass)[self.groups] + own[self.groups] * np.maximum(mass[self.groups] - weight, 0.0))
 
     def twin_keys(self):
         return [self.groups] if self.a is None else [self.groups, self.a]
 
     def max_abs(self):
         weight = 1.0 if self.a is None else float(np.abs(self.a).max(initial=0.0))
-        return weight**2 * float(np.abs(self.M).max(initial=0.0))
+        return weight * weight * float(np.abs(self.M).max(initial=0.0))
 
     def pair_values(self, i, j):
         out = self.M[self.groups[i], self.groups[j]]

@@ -322,6 +322,8 @@ def _symmetrised(Q, name: str, n: int | None = None):
     """(Q + Q') / 2 of a square array, sparse matrix or dictionary of pairs."""
     if isinstance(Q, Form):
         return Q
+    if sp.issparse(Q):  # before Mapping, which dok matrices are
+        Q = sp.csr_array(Q)
     if isinstance(Q, Mapping):
         for key in Q:
             if not isinstance(key, tuple) or len(key) != 2:

@@ -14,7 +14,11 @@ __all__ = ["Bound", "Solution", "Status", "Trace"]
 
 
 class Status(Enum):
-    """Why a solver stopped; `advice` says in one sentence what to do next."""
+    """Why a solver stopped; `advice` says in one sentence what to do next.
+
+    OPTIMAL is proven: exactly for integral data of moderate size (then the gap is 0), and up to the gap that is stated
+    where the data themselves had to be rounded.
+    """
 
     OPTIMAL = "optimal"
     LOCAL_OPTIMUM = "local_optimum"

@@ -27,7 +27,7 @@ __all__ = ["available_solvers", "choose_solver", "solve"]
 EXACT_UP_TO = 24  # a tenth of a second
 TINY_PART = 12  # components up to this size are enumerated, whatever solver was named
 GRAPH_CUT_ENTRIES = 5_000_000
-TABU_ROW_COST = 2_000_000  # n r above which a structured tabu move is dearer than a millisecond or so
+TABU_COST = 10_000_000_000  # operations that a tabu walk of 5 n moves may cost: some ten seconds
 
 _SEVERITY = (Status.STOPPED, Status.TIME_LIMIT, Status.MAX_MOVES, Status.NUMERICAL, Status.LOCAL_OPTIMUM)
 
@@ -183,11 +183,8 @@ def choose_solver(
         name, reason = "exact", f"n = {n} <= {EXACT_UP_TO}: enumeration proves the optimum"
     elif written_out and _n_entries(form) <= GRAPH_CUT_ENTRIES and is_submodular(problem):
         name, reason = "graph_cut", "all pairs attract (after flipping signs): one max-flow is exact"
-    elif not written_out and n * max(1, _rank(form)) > TABU_ROW_COST:
-        name, reason = (
-            "coordinate_descent",
-            f"structured form with n = {n}: sweeps cost O(n r), single tabu moves as much",
-        )
+    elif 5 * n * _move_cost(form) > TABU_COST:
+        name, reason = "coordinate_descent", f"n = {n}: a tabu walk would take too long, sweeps are cheap"
     else:
         why = "not submodular" if n > EXACT_UP_TO else "too few moves to enumerate, not submodular"
         name, reason = "tabu_search", f"n = {n}, {why}: the strongest heuristic here"
@@ -198,8 +195,11 @@ def _n_entries(form) -> int:
     return form.Q.nnz if isinstance(form, Sparse) else form.n**2
 
 
-def _rank(form) -> int:
-    return sum(getattr(part, "rank", 1) for part in getattr(form, "parts", (form,)))
+def _move_cost(form) -> int:
+    """Operations of one tabu move: a row and a look at all deltas (vectorised, an eighth each)."""
+    if isinstance(form, Dense | Sparse):
+        return form.n // 8
+    return form.n * sum(getattr(part, "rank", 1) for part in getattr(form, "parts", (form,)))
 
 
 def _resolve_solver(solver, options) -> tuple[Solver, str] | None:
@@ -377,10 +377,12 @@ class _Lifting:
             energies = part.energy(pool)
             combined = [(value + e, [*xs, y]) for value, xs in combined for y, e in zip(pool, energies)]
             combined = sorted(combined, key=lambda item: item[0])[: self.n_solutions]
-        lifted = [np.asarray(self.reduced.lift(xs), dtype=np.int8) for _, xs in combined]
-        if not any(np.array_equal(x, y) for y in lifted):
-            lifted = [x, *lifted][: self.n_solutions]
-        return np.array(lifted)
+        lifted = {x.tobytes(): x}  # x first, then by the energy of the problem itself
+        for _, xs in combined:
+            y = np.asarray(self.reduced.lift(xs), dtype=np.int8)
+            lifted.setdefault(y.tobytes(), y)
+        pool = np.array(list(lifted.values()))
+        return pool[np.argsort(self.problem.energy(pool), kind="stable")][: self.n_solutions]
 
 
 def _monotone(rows, final: float):

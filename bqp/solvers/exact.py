@@ -34,7 +34,7 @@ class Exact(Solver):
     -----
     About 2**n * 5 ns on one thread: 10 ms at n = 20, 5 s at n = 30. Memory O(n**2). Without a linear term the global
     flip is a symmetry, and half of the assignments suffice. With ``n_solutions=k`` the pool holds the k best. Data are
-    rounded to integers of about 48 bits, so that the running sums are exact; where that changes anything, the bound
+    rounded to integers of about 51 bits, so that the running sums are exact; where that changes anything, the bound
     lies below the energy by twice the change.
 
     Examples
@@ -140,7 +140,7 @@ def _quantised(problem) -> tuple[np.ndarray, np.ndarray, float]:
     scale = float(np.abs(Q).sum() + np.abs(c).sum())
     if scale == 0.0:
         return Q, c, 0.0
-    unit = 2.0 ** (np.frexp(scale)[1] - 48)
+    unit = 2.0 ** (np.frexp(scale)[1] - 51)
     whole_Q, whole_c = np.rint(Q / unit), np.rint(c / unit)
     changes = float(np.abs(Q - whole_Q * unit).sum() + np.abs(c - whole_c * unit).sum())
     return np.ascontiguousarray(whole_Q), whole_c, 2.0 * changes

@@ -166,6 +166,20 @@ class Run:
     def _best_of_pool(self) -> list[tuple[bytes, float]]:
         return sorted(self._pool.items(), key=lambda item: (item[1], item[0]))[: self.n_solutions]
 
+    def _fill_pool(self) -> None:
+        """Where the search has seen too few assignments, add the best neighbours of those it has."""
+        wanted, asked = min(self.n_solutions, 2 ** min(self.problem.n, 62)), set()
+        while len(self._pool) < wanted:
+            key = next((key for key, _ in self._best_of_pool() if key not in asked), None)
+            if key is None:
+                return
+            asked.add(key)
+            x = np.frombuffer(key, dtype=np.int8)
+            for i in np.argsort(self.problem.flip_deltas(self.lift(x)), kind="stable")[: self.n_solutions]:
+                neighbour = x.copy()
+                neighbour[i] = -neighbour[i]
+                self._pool.setdefault(neighbour.tobytes(), float(self.problem.energy(self.lift(neighbour))))
+
     def prove(self, lower_bound: float) -> None:
         """Raise the proven lower bound: what was found in exact arithmetic, or without a look at rounding."""
         self.lower_bound = max(self.lower_bound, lower_bound - self._drift)
@@ -195,6 +209,7 @@ class Run:
         pool = None
         if self.n_solutions > 1:
             self._remember(self.x, self.energy)
+            self._fill_pool()
             pool = np.array([self.lift(np.frombuffer(key, dtype=np.int8)) for key, _ in self._best_of_pool()])
         rows = [(when, min(moves, self.n_moves), e, bound) for when, moves, e, bound in self._rows]
         return Solution(

@@ -161,10 +161,13 @@ class Walk(ABC):
     def begin_tabu(self, seed: int) -> None:
         """Clear the tabu stamps and start counting moves without gain from here."""
         self.stamp[: self.n] = 0
-        self.energies[2] = self.tol
         self.counters[:] = 0, 0, seed | 1
         self.settle()
         self._fill_delta()
+        self.energies[2] = self.tol
+        if not self.exact:  # more than the running energy can drift between rebuilds
+            drift = REBUILD_AFTER * np.finfo(np.float64).eps * float(np.abs(self.delta[: self.n]).sum())
+            self.energies[2] = max(self.energies[2], drift)
 
     def tabu(self, max_moves, tenure, spread, stall, target=-np.inf, aspirate=True) -> int:
         """Up to `max_moves` tabu moves; stops at energy `target` or after `stall` moves without a new best."""

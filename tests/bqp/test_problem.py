@@ -238,3 +238,24 @@ def test_empty_and_single():
     assert empty.energy(np.empty(0)) == 2.0 and empty.flip_deltas(np.empty(0)).shape == (0,)
     assert bqp.BQP.from_qubo({}).n == 0
     assert bqp.BQP([[3.0]], [1.0]).energy([-1]) == 2.0
+
+
+@pytest.mark.parametrize("kind", ["lil_array", "dok_array", "coo_array", "csc_matrix", "bsr_array", "dia_array"])
+def test_every_scipy_kind_is_a_qubo(kind):
+    Q = np.array([[1.0, 2.0, 0.0], [0.0, -3.0, 4.0], [0.0, 0.0, 5.0]])
+    problem = bqp.BQP.from_qubo(getattr(sp, kind)(Q))
+    for x in ([0, 1, 1], [1, 1, 0], [1, 1, 1]):
+        assert problem.energy(x) == np.array(x) @ Q @ np.array(x)
+
+
+def test_a_huge_diagonal_does_not_hide_the_couplings():
+    """In spins the diagonal is a constant; it must not make variables look decided."""
+    Q = np.array([[1e17, 1.0], [1.0, 1e17]])
+    for form in (bqp.forms.Dense(Q), bqp.forms.Sparse(sp.csr_array(Q)), bqp.forms.Grouped([0, 1], Q)):
+        np.testing.assert_array_equal(form.abs_row_sums(), [1.0, 1.0])
+
+
+@pytest.mark.parametrize("form", [bqp.forms.LowRank(np.full((3, 1), 1e200)), bqp.forms.Grouped([0], [[1.0]], [1e300])])
+def test_forms_that_overflow_are_refused(form):
+    with pytest.raises(bqp.ProblemError, match="overflow"):
+        bqp.BQP(form)

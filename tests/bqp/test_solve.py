@@ -230,3 +230,13 @@ def test_graph_cut_refuses_frustrated_problems():
 def test_one_class_alone():
     solution = bqp.solve(bqp.BQP(Grouped(np.zeros(1000, int), np.array([[-1.0]]))), rng=0)
     assert solution.energy == -1e6 and solution.status is bqp.Status.OPTIMAL
+
+
+@pytest.mark.parametrize("solver", ["tabu_search", "coordinate_descent", "graph_cut"])
+def test_a_pool_is_filled_whatever_the_search_has_seen(solver):
+    Q = -np.ones((12, 12)) if solver == "graph_cut" else np.random.default_rng(3).integers(-9, 10, (12, 12))
+    problem = bqp.BQP.from_qubo(Q) if solver != "graph_cut" else bqp.BQP(Q, np.arange(12.0))
+    solution = bqp.solve(problem, solver, n_solutions=5, rng=0)
+    assert len(np.unique(solution.pool, axis=0)) == len(solution.pool) == 5
+    energies = problem.energy(solution.pool)
+    assert energies[0] == solution.energy and np.all(np.diff(energies) >= 0)
