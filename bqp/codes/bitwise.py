@@ -48,7 +48,7 @@ def bitwise(
     n_bits: int = 32,
     loss: str | losses.Loss = "ksh",
     solver: str | Solver = "auto",
-    target: str | None = None,
+    target: str = "residual",
     order: str = "sequential",
     reductions: str | Sequence = "auto",
     rng: RandomLike = 0,
@@ -76,9 +76,9 @@ def bitwise(
         What solves a bit: "auto", a name from `bqp.available_solvers`, or a solver object. "auto" enumerates up to 24
         points (after merging), takes what `bqp.solve` takes up to 4,096 and the best of three coordinate descents
         beyond.
-    target : {"residual", "stagewise", "full"}, optional
+    target : {"residual", "stagewise", "full"}
         What the bits not yet solved count in the sequential pass: nothing, with targets for all q bits; nothing, with
-        targets for the bits so far; as agreeing. Default "residual"; "full" when published.
+        targets for the bits so far; as agreeing. Published mode has no "residual" and takes "full" for it.
     order : {"sequential", "cyclic"}
         One pass, or further cycles over the bits, each given all others, until no bit improves.
     reductions : "auto", or a sequence of names
@@ -158,8 +158,9 @@ def bitwise(
                 "`reductions`, `init` and options out."
             )
         solver, reductions = BoxRelaxation(), ()
-    target = target or ("full" if published else "residual")
     target_of_bit(target, 0, n_bits)  # checks the name
+    if published and target == "residual":
+        target = "full"
     if order not in _ORDERS:
         raise ParameterError(f"order must be one of {', '.join(_ORDERS)}, got {order!r}.")
     if time_limit is not None and not time_limit >= 0:

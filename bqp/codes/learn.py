@@ -16,8 +16,8 @@ from bqp.supervision import Similarity
 
 __all__ = ["learn"]
 
-_WORK = 4e8  # elementary steps of default kicks on few points: about a second
-_KICKS = ((1000, 100), (4096, 25), (np.inf, 0))  # (points up to, default kicks)
+_WORK = 2e8  # elementary steps of default kicks on few points: a fraction of a second
+_KICKS = ((1000, 100), (4096, 15), (np.inf, 0))  # (points up to, default kicks)
 
 
 def learn(
@@ -49,7 +49,8 @@ def learn(
     init : array of shape (n, q), optional
         Codes to start from; the answer is never worse than `init` with merged points given their majority sign.
     n_kicks : int, optional
-        See `refine`. The default spends about a second up to 20 points, 100 kicks up to 1,000 points, 25 up to 4,096.
+        See `refine`. The default spends about half a second up to 20 points, 100 kicks up to 1,000 points, 15 up to
+        4,096 and none beyond.
     rng : None, int, SeedSequence or Generator
         Same seed, same answer for every `n_jobs` (without a time limit).
     n_jobs : int

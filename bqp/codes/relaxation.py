@@ -44,7 +44,7 @@ def semidefinite_bound(
     S : GroupedSimilarity
     n_bits : int
     max_iterations : int, optional
-        Of L-BFGS on the low-rank factor. Default 300 up to 1,000 groups, 60 beyond.
+        Of L-BFGS on the low-rank factor. Default 300 up to 1,000 groups, 30 beyond.
     backend : {"auto", "cvxpy"}
         What finds the point: the low-rank factor, or cvxpy as a reference (up to about 100 groups). Either way the
         bound is proven from its gradient.
@@ -65,7 +65,7 @@ def semidefinite_bound(
 
     problem = _Relaxation(S, float(n_bits))
     if max_iterations is None:
-        max_iterations = 300 if problem.C <= 1000 else 60
+        max_iterations = 300 if problem.C <= 1000 else 30
     with threadpool_limits(1):
         R = problem.solve(max_iterations) if backend == "auto" else problem.solve_cvxpy()
         H = R @ R.T
