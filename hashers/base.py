@@ -11,7 +11,7 @@ import numpy as np
 from joblib import effective_n_jobs
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from hashers import packing
@@ -73,7 +73,12 @@ class Hasher(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         y = y if sparse.issparse(y) else np.asarray(y)
         if y.ndim == 2 and y.shape[1] == 1:
             y = (y.toarray() if sparse.issparse(y) else y)[:, 0]
-        check_consistent_length(X, y)
+        if y.ndim == 0 or y.shape[0] != X.shape[0]:
+            came = f"has {y.shape[0]}" if y.ndim else f"is the single value {y!r}"
+            raise ValueError(
+                f"X has {X.shape[0]} rows and y {came}: one label, or one label set, per row of X is needed. "
+                "Pass the labels of these rows, in their order."
+            )
         if y.ndim == 2:
             S = supervision.from_label_sets(y)
         else:

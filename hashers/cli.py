@@ -31,11 +31,13 @@ class _OneLineErrors(TyperGroup):
         try:
             code = super().main(*args, standalone_mode=False, **extra)
         except Exception as error:
+            from bqp.errors import BackendNotFound
+
             if not standalone_mode:
                 raise
             if hasattr(error, "format_message"):  # a usage error, of click or of the copy inside typer
                 message = f"{error.format_message().rstrip('.')}. See hashers --help or hashers COMMAND --help."
-            elif isinstance(error, ValueError | ImportError | OSError):
+            elif isinstance(error, ValueError | BackendNotFound | OSError):
                 message = str(error)
             else:
                 raise

@@ -10,15 +10,20 @@ from numbers import Real
 
 import numpy as np
 from joblib import Parallel, delayed
+from scipy import sparse
+from sklearn import get_config
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter, validate_data
 
 from hashers import packing
 
-__all__ = ["ClassifierFunction", "HashFunction", "as_function", "check_features", "check_positive"]
+__all__ = ["ClassifierFunction", "HashFunction", "as_function", "balanced", "check_features", "check_positive"]
 
 NARROW = ("float32", "float16", "uint8", "int8", "uint16", "int16", "bool")
 """Types of X that float32 holds exactly; other types become float64."""
+
+TAME = 40
+"""Binary exponents up to this size, either way, neither overflow nor underflow when squared and summed in float32."""
 
 
 def check_features(estimator, X, reset):
@@ -34,9 +39,71 @@ def check_features(estimator, X, reset):
     Returns
     -------
     X : ndarray or csr matrix of shape (n_samples, n_features), float32 or float64
+
+    Raises
+    ------
+    ValueError
+        If X has another shape or holds NaN or infinity; the message names the first place.
     """
     dtype = np.float32 if str(getattr(X, "dtype", "")) in NARROW else np.float64
-    return validate_data(estimator, X, accept_sparse="csr", dtype=dtype, reset=reset)
+    X = validate_data(estimator, X, accept_sparse="csr", dtype=dtype, reset=reset, ensure_all_finite=False)
+    if not get_config()["assume_finite"]:
+        _check_finite(X)
+    return X
+
+
+def _check_finite(X):
+    """Raise where a dense or csr X holds NaN or infinity."""
+    values = X.data if sparse.issparse(X) else X
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(values.sum()):
+            return
+    wrong = ~np.isfinite(values)
+    if not wrong.any():
+        return  # only the sum overflows
+    first = int(np.argmax(wrong))
+    if sparse.issparse(X):
+        row, column = int(np.searchsorted(X.indptr, first, side="right")) - 1, int(X.indices[first])
+    else:
+        row, column = divmod(first, X.shape[1])
+    value = values.flat[first]
+    kind = "NaN" if np.isnan(value) else "infinity"
+    raise ValueError(
+        f"Input X contains {kind}: {value} at row {row}, column {column}, {int(wrong.sum())} such value(s) in all. "
+        "Every feature must be a finite number: drop those rows, or fill them in (sklearn.impute.SimpleImputer; "
+        "make infinity NaN first)."
+    )
+
+
+def balanced(X, axis):
+    """Bring rows or columns of extreme size to a largest absolute value between 1/2 and 1, by powers of two.
+
+    Parameters
+    ----------
+    X : ndarray or csr matrix of shape (n_samples, n_features)
+    axis : {0, 1}
+        0 looks at columns, 1 at rows.
+
+    Returns
+    -------
+    X : ndarray or csr matrix
+        Input divided by ``2**exponent``; the input itself where nothing is extreme.
+    exponent : ndarray of int, one per column or row
+        0 for what is left as it is: a largest absolute value between 2**-40 and 2**40, or 0.
+    """
+    if sparse.issparse(X):
+        largest = abs(X).max(axis=axis).toarray().ravel()
+    else:
+        largest = np.maximum(X.max(axis=axis), -X.min(axis=axis))
+    exponent = np.frexp(largest)[1]
+    exponent = np.where(np.abs(exponent) > TAME, exponent, 0)
+    if not exponent.any():
+        return X, exponent
+    if not sparse.issparse(X):
+        return np.ldexp(X, -np.expand_dims(exponent, axis)), exponent
+    X = X.copy()
+    X.data = np.ldexp(X.data, -(exponent[X.indices] if axis == 0 else np.repeat(exponent, np.diff(X.indptr))))
+    return X, exponent
 
 
 def check_positive(value, name, *, zero=False):
@@ -82,7 +149,10 @@ class HashFunction(BaseEstimator):
         B = packing.check_codes(B)
         X = check_features(self, X, reset=True)
         if X.shape[0] != len(B):
-            raise ValueError(f"X has {X.shape[0]} rows and B has {len(B)}: one code per row of X is needed.")
+            raise ValueError(
+                f"X has {X.shape[0]} rows and B has {len(B)}: one code per row of X is needed. "
+                "Pass the codes of these rows, in their order."
+            )
         self.n_bits_ = B.shape[1]
         self._fit(X, B, self._check_weight(sample_weight, len(B)))
         return self

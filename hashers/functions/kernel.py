@@ -1,5 +1,6 @@
 """Kernel hash functions: radial basis functions at anchors, then ridge regression of all bits at once."""
 
+import warnings
 from numbers import Real
 
 import numpy as np
@@ -7,7 +8,7 @@ from scipy import sparse
 from sklearn.preprocessing import normalize
 from sklearn.utils import check_random_state
 
-from hashers.functions.base import HashFunction, check_positive
+from hashers.functions.base import HashFunction, balanced, check_positive
 from hashers.functions.linear import solve_normal_equations
 
 __all__ = ["KernelFunction"]
@@ -17,6 +18,9 @@ BLOCK = 4096
 
 WIDTH_ROWS = 2000
 """Training rows that a data-driven width looks at."""
+
+COARSE = 2.0**-40
+"""Mean squared distance, over squared length, at which float64 keeps too few digits of distances: 12 bits."""
 
 WIDTHS = ("auto", "nearest", "median", "sdh", "ksh")
 
@@ -46,8 +50,8 @@ class KernelFunction(HashFunction):
     Attributes
     ----------
     anchors_ : ndarray of shape (n_anchors, n_features)
-        Scaled anchors in the dtype of distances: that of X, or float64 where `sigma_` is too small for float32. A
-        sparse matrix where X is one and anchors are rows of it.
+        Scaled anchors in the dtype of distances: that of X, or float64 where float32 is too coarse for `sigma_` or
+        for the distances of rows. A sparse matrix where X is one and anchors are rows of it.
     sigma_ : float
         The width used.
     coef_ : ndarray of shape (n_anchors + 1, n_bits), float64
@@ -56,8 +60,9 @@ class KernelFunction(HashFunction):
     Notes
     -----
     O(n d m + n m^2) time for m anchors. Kernel values exist for 4,096 rows at a time: memory O(4096 m + m^2) beside X.
-    Distances are products in the dtype of X (float64 where the width is too small for float32); the normal equations
-    are summed and solved in float64: in float32 they lose all digits at 1,000 anchors. Where the Cholesky
+    Distances are products in the dtype of X (float64 where float32 is too coarse, which float64 distances of the
+    sampled rows decide); a `UserWarning` says where float64 is too coarse as well. The normal equations are summed and
+    solved in float64: in float32 they lose all digits at 1,000 anchors. Where the Cholesky
     factorisation fails (ridge 0), least squares takes over.
 
     "auto" because neither rule is right everywhere: with 64 bits on Fashion-MNIST (nearest 0.38, median 0.63) the
@@ -87,18 +92,23 @@ class KernelFunction(HashFunction):
 
     def _fit(self, X, B, weight):
         ridge = self._check_parameters()
+        self._check_length(X, X.dtype)
         rng = check_random_state(self.random_state)
         counted = np.arange(len(B)) if weight is None else np.flatnonzero(weight)
         rows = rng.permutation(counted)
         chosen, sample = rows[: self.n_anchors], rows[-WIDTH_ROWS:]
         if self.anchors == "random":
-            self.anchors_ = self._scaled(X[chosen])
+            self.anchors_ = self._scaled(X[chosen], np.float64)
         else:
-            self.anchors_ = self._centres(self._scaled(X[rows[: 20 * self.n_anchors]]), rng)
+            self.anchors_ = self._centres(self._scaled(X[rows[: 20 * self.n_anchors]], np.float64), rng)
             chosen = np.full(self.anchors_.shape[0], -1)
-        self.sigma_ = self._width(self._scaled(X[sample]), sample[:, None] == chosen)
-        if self._too_fine():
-            self.anchors_ = self.anchors_.astype(np.float64)
+        squares = self._squared_distances(self._scaled(X[sample], np.float64))
+        self.sigma_ = self._width(squares, sample[:, None] == chosen)
+        size, spread = 2 * float(_squared_norms(self.anchors_).max()), float(squares.mean())
+        if spread <= COARSE * size and _rows_differ(X[sample]):
+            self._warn_coarse()
+        if not _too_fine(size, min(self.sigma_**2, spread)):
+            self.anchors_ = self.anchors_.astype(X.dtype, copy=False)
 
         m = self.anchors_.shape[0] + 1
         G, R = np.zeros((m, m)), np.zeros((m, B.shape[1]))
@@ -114,6 +124,7 @@ class KernelFunction(HashFunction):
         self.coef_ = solve_normal_equations(G, R, ridge)
 
     def _margins(self, X):
+        self._check_length(X, self.anchors_.dtype)
         margins = np.empty((X.shape[0], self.n_bits_))
         for start in range(0, X.shape[0], BLOCK):
             part = slice(start, start + BLOCK)
@@ -132,8 +143,34 @@ class KernelFunction(HashFunction):
             check_positive(self.sigma, "sigma")
         return check_positive(self.ridge, "ridge", zero=True)
 
-    def _scaled(self, X):
-        return normalize(X) if self.normalize else X
+    def _scaled(self, X, dtype):
+        """Rows in `dtype`, of unit length with `normalize`."""
+        if self.normalize:
+            return normalize(balanced(X, axis=1)[0].astype(dtype, copy=False))
+        return X.astype(dtype, copy=False)
+
+    def _check_length(self, X, dtype):
+        """Raise where the squared length of a row may overflow `dtype`."""
+        if self.normalize:
+            return
+        exponent = balanced(X, axis=1)[1]
+        if exponent.max() > (np.finfo(dtype).maxexp - 20) // 2:  # sums of 2**18 squares are finite
+            i = int(np.argmax(exponent))
+            raise ValueError(
+                f"row {i} of X is too large: its length, above 2**{exponent[i] - 1}, overflows {np.dtype(dtype)} when "
+                "squared. Scale X, for example by sklearn.preprocessing.StandardScaler, or use normalize=True."
+            )
+
+    def _warn_coarse(self):
+        cause = "after scaling to unit length " if self.normalize else ""
+        remedy = "Standardise the features first (sklearn.preprocessing.StandardScaler)"
+        warnings.warn(
+            f"the rows of X differ, but {cause}their distances are 0 or lost in rounding, so that the codes cannot "
+            "depend on X: a large common offset, a large constant column, tiny values, or rows that differ in length "
+            f"only. {remedy}{', or use normalize=False' if self.normalize else ''}.",
+            UserWarning,
+            stacklevel=4,
+        )
 
     def _centres(self, X, rng):
         """k-means centres of scaled rows."""
@@ -158,13 +195,12 @@ class KernelFunction(HashFunction):
         distances += _squared_norms(self.anchors_)
         return np.maximum(distances, 0, out=distances)
 
-    def _width(self, X, same):
-        """The width: a number, or from distances of sampled rows; `same` marks a row that is its own anchor."""
+    def _width(self, squares, same):
+        """The width: a number, or from squared distances of sampled rows; `same` marks a row that is its own anchor."""
         if isinstance(self.sigma, Real):
             return float(self.sigma)
         if self.sigma == "sdh":
             return 0.4
-        squares = np.asarray(self._squared_distances(X), dtype=np.float64)
         if self.sigma == "ksh":
             return _usable(np.sqrt(squares.mean()))
         distances = np.sqrt(squares)
@@ -177,17 +213,24 @@ class KernelFunction(HashFunction):
 
     def _map(self, X):
         """Kernel values and the constant of raw rows; shape (n, n_anchors + 1), float64."""
-        X = self._scaled(X.astype(self.anchors_.dtype, copy=False))
+        X = self._scaled(X, self.anchors_.dtype)
         values = self._squared_distances(X)
         values /= -2 * self.sigma_**2
         phi = np.ones((X.shape[0], self.anchors_.shape[0] + 1))
         np.exp(values, out=phi[:, :-1], dtype=values.dtype, casting="same_kind")
         return phi
 
-    def _too_fine(self):
-        """Whether rounding of float32 distances would move the exponent by more than 1e-4."""
-        size = 2 * float(_squared_norms(self.anchors_).max())
-        return size * np.finfo(np.float32).eps > 2e-4 * self.sigma_**2
+
+def _too_fine(size, square):
+    """Whether rounding of float32 distances of numbers of `size` would be more than 2e-4 of `square`."""
+    return size * np.finfo(np.float32).eps > 2e-4 * square
+
+
+def _rows_differ(X):
+    """Whether not all rows are equal."""
+    if sparse.issparse(X):
+        return (X[1:] != X[np.zeros(X.shape[0] - 1, dtype=int)]).nnz > 0
+    return bool((X[:1] != X).any())
 
 
 def _squared_norms(X):

@@ -6,7 +6,7 @@ import numpy as np
 from scipy import sparse
 from scipy.linalg import LinAlgError, cho_factor, cho_solve, lstsq
 
-from hashers.functions.base import ClassifierFunction, HashFunction, check_positive
+from hashers.functions.base import ClassifierFunction, HashFunction, balanced, check_positive
 
 __all__ = ["LinearFunction", "solve_normal_equations"]
 
@@ -95,6 +95,7 @@ class LinearFunction(HashFunction):
             raise ValueError(f'solver must be "ridge", "logistic" or "svm": {self.solver!r}.')
         ridge = check_positive(self.ridge, "ridge", zero=True)
         weight = np.ones(len(B)) if weight is None else weight
+        X, exponent = balanced(X, axis=0)
         mean, scale = _moments(X, weight)
         B = B.astype(np.float64)
         if self.solver != "ridge":
@@ -106,8 +107,17 @@ class LinearFunction(HashFunction):
             solve = _dual if X.shape[1] > X.shape[0] else _primal
             coef = solve(X, B - target_mean, weight, mean, scale, ridge)
             intercept = target_mean
-        self.coef_ = coef / scale[:, None]
-        self.intercept_ = intercept - mean @ self.coef_
+        coef = coef / scale[:, None]
+        self.intercept_ = intercept - mean @ coef
+        with np.errstate(over="ignore"):
+            self.coef_ = np.ldexp(coef, -exponent[:, None])
+        wrong = ~np.isfinite(self.coef_).all(axis=1)
+        if wrong.any():
+            j = int(np.argmax(wrong))
+            raise ValueError(
+                f"column {j} of X is too small: its values are below 2**{exponent[j]}, so that its weights overflow "
+                "float64. Scale it up, for example by sklearn.preprocessing.StandardScaler."
+            )
         constant = (B[:1] == B).all(axis=0)
         self.coef_[:, constant] = 0.0
         self.intercept_[constant] = B[0, constant]
@@ -138,12 +148,21 @@ class LinearFunction(HashFunction):
         return coef, intercept + ((mean - shift) / scale) @ coef
 
     def _margins(self, X):
-        if sparse.issparse(X):
-            return X @ self.coef_ + self.intercept_
         margins = np.empty((X.shape[0], self.n_bits_))
-        for start in range(0, len(X), BLOCK):
-            margins[start : start + BLOCK] = X[start : start + BLOCK].astype(np.float64) @ self.coef_
-        margins += self.intercept_
+        with np.errstate(over="ignore", invalid="ignore"):
+            if sparse.issparse(X):
+                margins[:] = X @ self.coef_
+            else:
+                for part in _blocks(X):
+                    margins[part] = X[part].astype(np.float64) @ self.coef_
+            margins += self.intercept_
+        wrong = ~np.isfinite(margins).all(axis=1)
+        if wrong.any():
+            i = int(np.argmax(wrong))
+            raise ValueError(
+                f"row {i} of X is too large for these functions: its margins overflow float64 "
+                f"(largest absolute value {abs(X[[i]]).max():.3g}). Scale X as the rows of fit were scaled."
+            )
         return margins
 
 

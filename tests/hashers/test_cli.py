@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from bqp.errors import BackendNotFound
 from hashers.cli import app
 
 QUICK = ["compare", "--methods", "tsh-sequential,lsh", "--bits", "4,8", "--functions", "linear", "--train", "200"]
@@ -123,6 +124,20 @@ def test_data_errors_are_one_line(tmp_path):
     path.write_bytes(path.read_bytes()[:200])
     result = run("compare", "--dataset", path, "--bits", 4)
     assert result.exit_code == 2 and "bad.npz" in result.stderr and result.stderr.count("\n") == 1
+
+
+def test_only_a_missing_extra_is_a_usage_error(monkeypatch):
+    def fail(error):
+        def load(*arguments, **options):
+            raise error
+
+        monkeypatch.setattr("hashers.datasets.load", load)
+        return run(*QUICK)
+
+    result = fail(BackendNotFound("x is not installed. Install the extra: pip install 'bqp[x]'."))
+    assert result.exit_code == 2 and result.stderr.startswith("hashers: x is not installed")
+    for error in (ImportError("cannot import name 'loud'"), ModuleNotFoundError("No module named 'hashers.typo'")):
+        assert fail(error).exception is error
 
 
 def test_a_report_folder_that_cannot_be_made_is_noticed_first(tmp_path):

@@ -77,9 +77,11 @@ def test_bad_input(function):
     for wrong in (np.nan, np.inf):
         bad = X.copy()
         bad[3, 2] = wrong
-        with pytest.raises(ValueError, match=r"NaN|infinity"):
-            f.fit(bad, B)
-    with pytest.raises(ValueError, match="120 rows and B has 119"):
+        kind = "NaN: nan" if np.isnan(wrong) else "infinity: inf"
+        for form in (np.asarray, sparse.csr_matrix, sparse.csc_array):
+            with pytest.raises(ValueError, match=rf"^Input X contains {kind} at row 3, column 2, 1 such .*drop those"):
+                f.fit(form(bad), B)
+    with pytest.raises(ValueError, match=r"120 rows and B has 119.*Pass the codes of these rows"):
         f.fit(X, B[1:])
     with pytest.raises(ValueError, match="must hold -1 and"):
         f.fit(X, np.maximum(B, 0))
@@ -211,6 +213,72 @@ def test_narrow_width_in_float32_is_computed_in_float64():
     assert narrow.sigma_ < 0.02 and narrow.anchors_.dtype == np.float64
     exact = KernelFunction(n_anchors=30, random_state=0, sigma=narrow.sigma_).fit(X.astype(np.float64), B)
     np.testing.assert_allclose(narrow.decision_function(X), exact.decision_function(X), atol=1e-2)
+
+
+def hidden_blobs(kind):
+    """Blobs whose spread is small against what is common to all rows; exact in float32."""
+    X, B = blobs()
+    X = np.round(X * 16)
+    return (X + 1e5 if kind == "offset" else np.c_[X, np.full(len(X), 1e6)]).astype(np.float32), B
+
+
+@pytest.mark.parametrize("kind", ["offset", "constant column"])
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])
+@pytest.mark.parametrize("options", [{}, {"anchors": "kmeans"}, {"sigma": 1e-4}], ids=str)
+def test_float32_is_left_where_it_is_too_coarse_for_the_distances(kind, form, options):
+    X, B = hidden_blobs(kind)
+    f = KernelFunction(n_anchors=30, ridge=1e-4, random_state=0, **options).fit(form(X), B)
+    exact = clone(f).fit(form(X.astype(np.float64)), B)
+    assert f.anchors_.dtype == np.float64
+    assert f.sigma_ == exact.sigma_ < 1e-2
+    np.testing.assert_allclose(f.decision_function(form(X)), exact.decision_function(form(X)), atol=1e-9)
+    assert (f.predict(form(X)) == B).mean() > 0.95
+
+
+def test_a_wide_sigma_does_not_hide_that_float32_is_too_coarse():
+    X, B = hidden_blobs("offset")
+    assert KernelFunction(n_anchors=30, sigma="sdh", random_state=0).fit(X, B).anchors_.dtype == np.float64
+    X, B = blobs()
+    assert KernelFunction(n_anchors=30, random_state=0).fit(X.astype(np.float32), B).anchors_.dtype == np.float32
+
+
+@pytest.mark.parametrize("name", [name for name in FUNCTIONS if name != "classifier"])
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])
+@pytest.mark.parametrize("factor", [1e-200, 1e160, 1e200, 1e-30, 1e30])
+def test_extreme_scales_change_nothing(name, form, factor):
+    function = FUNCTIONS[name]
+    X, B = blobs()
+    if 1e-35 < factor < 1e35:
+        X = X.astype(np.float32)
+    f = clone(function).fit(form(X * factor), B)
+    assert (f.predict(form(X * factor)) == B).mean() > 0.95
+    if f.get_params().get("solver", "ridge") == "ridge":
+        base = clone(function).fit(form(X), B).decision_function(form(X))
+        np.testing.assert_allclose(f.decision_function(form(X * factor)), base, atol=1e-2)
+
+
+def test_rows_beyond_the_scale_of_training_are_named():
+    X, B = blobs()
+    f = LinearFunction().fit(X * 1e-250, B)
+    X[4] *= 1e200
+    for form in (np.asarray, sparse.csr_matrix):
+        with pytest.raises(ValueError, match=r"row 4 of X is too large .*Scale X as the rows of fit"):
+            f.decision_function(form(X))
+        with pytest.raises(ValueError, match=r"row 4 of X is too large.*use normalize=True"):
+            KernelFunction(normalize=False).fit(form(X), B)
+    with pytest.raises(ValueError, match=r"column 0 of X is too small.*Scale it up"):
+        LinearFunction().fit(np.linspace(0, 3e-310, 120)[:, None], B)
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])
+def test_distances_lost_even_in_float64_are_a_warning(form):
+    X, B = blobs()
+    for hidden in (X + 1e12, np.c_[X, np.full(len(X), 1e12)], np.arange(1.0, 121)[:, None]):
+        with pytest.warns(UserWarning, match=r"rows of X differ.*StandardScaler.*normalize=False"):
+            f = KernelFunction(random_state=0).fit(form(hidden), B)
+        assert np.isfinite(f.decision_function(form(hidden))).all()
+    with pytest.warns(UserWarning, match=r"rows of X differ, but their"):
+        KernelFunction(random_state=0, normalize=False).fit(form(X * 1e-200), B)
 
 
 def test_singular_equations_fall_back_to_least_squares():
