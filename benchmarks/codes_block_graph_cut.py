@@ -57,7 +57,7 @@ def with_functions(n_bits: int, seeds: int) -> None:
     S = supervision.from_labels(y)
 
     def refit(B, bits, sample_weight=None):
-        root = np.sqrt(sample_weight)[:, None]
+        root = np.sqrt(np.ones(len(B)) if sample_weight is None else sample_weight)[:, None]
         return X @ np.linalg.lstsq(root * X, root * B[:, bits], rcond=None)[0]
 
     for loss in ("hinge", "ksh"):

@@ -39,7 +39,7 @@ _SAMPLED = 100  # similar and dissimilar partners a point, as published
 _PUBLISHED_PASSES = 2
 _PASSES = 20
 _CYCLES = 20
-_CYCLES_WITH_FUNCTIONS = 2  # each fits every function again
+_CYCLES_WITH_FUNCTIONS = 4
 _RESTARTS = 4  # starts of each bit over few points
 
 
@@ -96,7 +96,7 @@ def block_graph_cut(
     max_passes : int, optional
         Most passes over the blocks for one bit; default 20 (2 when published).
     max_cycles : int, optional
-        Most cycles over the bits after the first pass, each bit given all others. Default 20; 2 with `refit`; 0 when
+        Most cycles over the bits after the first pass, each bit given all others. Default 20; 4 with `refit`; 0 when
         published. With `refit`, a bit is replaced only if the outputs of its new function lower the objective. Else the
         bit is kept, and so must be the function of an earlier call: ``stats["refit_calls"][k]`` is the number (from 0)
         of the call that made column k.

@@ -344,4 +344,4 @@ def test_default_with_functions_is_at_least_as_good_as_published_with_the_same_o
         ours, theirs = (
             codes.block_graph_cut(S, 8, loss=loss, mode=mode, refit=refit) for mode in ("default", "published")
         )
-        assert ours.objective < theirs.objective and ours.stats["n_cycles"] == 2
+        assert ours.objective < theirs.objective and 1 <= ours.stats["n_cycles"] <= 4
