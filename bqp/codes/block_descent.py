@@ -8,6 +8,7 @@ by a flow that is written down at once where one fits (docs/code_learning.md has
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
@@ -192,14 +193,14 @@ class BlockDescent:
         return len(flipped) > 0
 
 
-class _View:
+class _View(ABC):
     """How the problem of a block is read off one kind of form."""
 
     def __init__(self, problem: BQP, x: np.ndarray, exact_up_to: int, attracting: bool):
         self.problem, self.x, self.exact_up_to, self.attracting = problem, x, exact_up_to, attracting
 
-    def minimise(self, block: np.ndarray, old: np.ndarray) -> _Step:
-        raise NotImplementedError
+    @abstractmethod
+    def minimise(self, block: np.ndarray, old: np.ndarray) -> _Step: ...
 
     def moved(self, index: np.ndarray, change: np.ndarray) -> None:
         """x has changed by `change` at `index`."""
