@@ -202,7 +202,7 @@ class _View(ABC):
     @abstractmethod
     def minimise(self, block: np.ndarray, old: np.ndarray) -> _Step: ...
 
-    def moved(self, index: np.ndarray, change: np.ndarray) -> None:
+    def moved(self, index: np.ndarray, change: np.ndarray) -> None:  # noqa: B027 (views without sums of their own)
         """x has changed by `change` at `index`."""
 
 
