@@ -13,11 +13,19 @@ from collections.abc import Sequence
 import numpy as np
 import scipy.sparse as sp
 
+from bqp.checks import (
+    BLOCK_ENTRIES,
+    as_array,
+    check_exact_integers,
+    check_finite,
+    check_square,
+    checked_dense,
+    require_symmetry,
+    symmetric,
+)
 from bqp.errors import ProblemError
 
 __all__ = ["Dense", "Form", "Grouped", "LowRank", "Sparse", "Sum", "as_form"]
-
-_BLOCK_ENTRIES = 1 << 18  # entries of a temporary block: 2 MiB of float64, which stays in cache
 
 
 class Form(ABC):
@@ -104,7 +112,7 @@ class Form(ABC):
 
     def to_sparse(self) -> sp.csr_array:
         """The non-zero entries as a CSR array (goes through blocks of written-out rows unless the form is sparse)."""
-        step = max(1, _BLOCK_ENTRIES // max(1, self.n))
+        step = max(1, BLOCK_ENTRIES // max(1, self.n))
         blocks = [sp.csr_array(self.rows(np.arange(a, min(a + step, self.n)))) for a in range(0, self.n, step)]
         return sp.csr_array(sp.vstack(blocks)) if blocks else sp.csr_array((0, 0))
 
@@ -126,7 +134,7 @@ class Dense(Form):
     def __init__(self, Q: np.ndarray, *, check: bool = True):
         Q = as_array(Q, "Q")
         if check:
-            Q = _checked_dense(Q)
+            Q = checked_dense(Q)
         self.Q = np.ascontiguousarray(Q)
         self.Q.setflags(write=False)
         self.n = self.Q.shape[0]
@@ -140,7 +148,7 @@ class Dense(Form):
         if self.Q.dtype == np.float64:
             return self.Q @ x
         out = np.empty(x.shape)
-        step = max(1, _BLOCK_ENTRIES // max(1, self.n))
+        step = max(1, BLOCK_ENTRIES // max(1, self.n))
         for a in range(0, self.n, step):
             out[a : a + step] = self.Q[a : a + step].astype(np.float64) @ x
         return out
@@ -163,11 +171,11 @@ class Dense(Form):
     def aggregate(self, labels, n_groups):
         P = _indicator(labels, n_groups)
         half = P.T @ (self.Q if self.Q.dtype == np.float64 else self.Q.astype(np.float64))
-        return Dense(_symmetric(np.asarray((P.T @ half.T).T)), check=False)
+        return Dense(symmetric(np.asarray((P.T @ half.T).T)), check=False)
 
     def abs_row_sums(self):
         sums = np.empty(self.n)
-        step = max(1, _BLOCK_ENTRIES // max(1, self.n))
+        step = max(1, BLOCK_ENTRIES // max(1, self.n))
         for a in range(0, self.n, step):
             block = np.abs(self.Q[a : a + step])
             block[np.arange(len(block)), a + np.arange(len(block))] = (
@@ -199,12 +207,12 @@ class Sparse(Form):
     def __init__(self, Q, *, check: bool = True):
         Q = sp.csr_array(Q, copy=check)
         if check:
-            _check_square(Q.shape)
+            check_square(Q.shape)
             if not np.issubdtype(Q.dtype, np.number) and Q.dtype != bool:
                 raise ProblemError(f"Q must hold real numbers, got dtype {Q.dtype}.")
             if np.iscomplexobj(Q.data):
                 raise ProblemError(f"Q must be real, got dtype {Q.dtype}.")
-            _check_exact_integers(Q.data, "Q")
+            check_exact_integers(Q.data, "Q")
         Q = Q.astype(np.float64)
         Q.sum_duplicates()
         if check:
@@ -219,7 +227,7 @@ class Sparse(Form):
             if difference.nnz:
                 worst = int(np.argmax(np.abs(difference.data)))
                 place = (int(difference.row[worst]), int(difference.col[worst]))
-                _require_symmetry(abs(difference.data[worst]), place, np.abs(Q.data).max(initial=0.0))
+                require_symmetry(abs(difference.data[worst]), place, np.abs(Q.data).max(initial=0.0))
                 Q = sp.csr_array((Q + Q.T) * 0.5)
         Q.eliminate_zeros()
         Q.sort_indices()
@@ -293,15 +301,15 @@ class LowRank(Form):
         if U.ndim != 2:
             raise ProblemError(f"U must have two dimensions (n, r), got shape {U.shape}.")
         if U.dtype not in (np.int8, np.float32, np.float64):
-            _check_exact_integers(U, "U")
+            check_exact_integers(U, "U")
             U = U.astype(np.float64)
         if U.dtype != np.int8:
-            _check_finite(U, "U")
+            check_finite(U, "U")
         self.U = U
         self.d = np.ones(U.shape[1]) if d is None else np.array(d, dtype=np.float64)
         if self.d.shape != (U.shape[1],):
             raise ProblemError(f"d must have one weight a column of U: shape ({U.shape[1]},), got {self.d.shape}.")
-        _check_finite(self.d, "d")
+        check_finite(self.d, "d")
         self.n, self.rank = U.shape
 
     @property
@@ -343,7 +351,7 @@ class LowRank(Form):
         return float(t * self.d @ t)
 
     def _blocks(self):
-        step = max(1, _BLOCK_ENTRIES // max(1, self.rank))
+        step = max(1, BLOCK_ENTRIES // max(1, self.rank))
         for a in range(0, self.n, step):
             b = min(a + step, self.n)
             yield a, b, self.U[a:b].astype(np.float64, copy=False)
@@ -421,7 +429,7 @@ class Grouped(Form):
         M = np.array(M, dtype=np.float64)
         if M.size == 0:
             M = M.reshape(0, 0)
-        M = np.asarray(_checked_dense(M))
+        M = np.asarray(checked_dense(M))
         if groups.ndim != 1 or not (np.issubdtype(groups.dtype, np.integer) or groups.size == 0):
             raise ProblemError(f"groups must be a vector of integers, got shape {groups.shape}, dtype {groups.dtype}.")
         if groups.size and (groups.min() < 0 or groups.max() >= len(M)):
@@ -437,7 +445,7 @@ class Grouped(Form):
             a = np.ascontiguousarray(a, dtype=np.float64)
             if a.shape != (self.n,):
                 raise ProblemError(f"a must have shape ({self.n},), got {a.shape}.")
-            _check_finite(a, "a")
+            check_finite(a, "a")
             self.a = a
 
     @property
@@ -484,7 +492,7 @@ class Grouped(Form):
     def aggregate(self, labels, n_groups):
         weight = np.ones(self.n) if self.a is None else self.a
         P = sp.csr_array((weight, (labels, self.groups)), shape=(n_groups, self.n_groups))  # sums duplicates
-        return Dense(_symmetric(np.asarray(P @ (P @ self.M).T)), check=False)
+        return Dense(symmetric(np.asarray(P @ (P @ self.M).T)), check=False)
 
     def abs_row_sums(self):
         weight = np.ones(self.n) if self.a is None else np.abs(self.a)
@@ -582,14 +590,6 @@ def sparse_entries(Q: sp.csr_array, i: np.ndarray, j: np.ndarray) -> np.ndarray:
     return np.asarray(found.toarray() if sp.issparse(found) else found, dtype=np.float64).ravel()
 
 
-def as_array(values, name: str) -> np.ndarray:
-    """An array of whatever was given, or a ProblemError for ragged rows."""
-    try:
-        return np.asarray(values)
-    except ValueError as error:
-        raise ProblemError(f"{name} must be a matrix with rows of one length: {error}") from error
-
-
 def as_form(Q) -> Form:
     """Wrap an array, a scipy sparse matrix or a form; checks shape, symmetry, finiteness.
 
@@ -603,65 +603,6 @@ def as_form(Q) -> Form:
     if sp.issparse(Q):
         return Sparse(Q)
     return Dense(Q)
-
-
-def _checked_dense(Q: np.ndarray) -> np.ndarray:
-    if Q.dtype == object or not (np.issubdtype(Q.dtype, np.number) or Q.dtype == bool):
-        raise ProblemError(f"Q must hold real numbers, got dtype {Q.dtype}.")
-    if np.iscomplexobj(Q):
-        raise ProblemError(f"Q must be real, got dtype {Q.dtype}.")
-    _check_square(Q.shape)
-    _check_exact_integers(Q, "Q")
-    Q = np.array(Q, dtype=Q.dtype if Q.dtype == np.float32 else np.float64, order="C")
-    _check_finite(Q, "Q")
-    worst, place = 0.0, (0, 0)
-    step = max(1, _BLOCK_ENTRIES // max(1, len(Q)))
-    for a in range(0, len(Q), step):
-        difference = np.abs(Q[a : a + step] - Q.T[a : a + step])
-        k = int(np.argmax(difference)) if difference.size else 0
-        if difference.size and difference.flat[k] > worst:
-            worst = float(difference.flat[k])
-            place = (a + k // len(Q), k % len(Q))
-    if worst:
-        rounding = 1e-5 if Q.dtype == np.float32 else 1e-10
-        _require_symmetry(worst, place, np.abs(Q).max(), rounding)
-        Q = _symmetric(Q)
-    return Q
-
-
-def _check_square(shape) -> None:
-    if len(shape) != 2 or shape[0] != shape[1]:
-        raise ProblemError(f"Q must be a square matrix, got shape {tuple(shape)}.")
-
-
-def _check_finite(array: np.ndarray, name: str) -> None:
-    finite = np.isfinite(array)
-    if not finite.all():
-        place = np.unravel_index(int(np.argmin(finite)), array.shape)
-        where = ", ".join(map(str, place))
-        raise ProblemError(f"{name} must be finite, got {array[place]} at ({where}). Clean the data first.")
-
-
-def _check_exact_integers(array: np.ndarray, name: str) -> None:
-    """Integers above 2**53 do not survive in float64."""
-    if np.issubdtype(array.dtype, np.integer) and array.dtype.itemsize == 8 and array.size:
-        largest = max(int(array.max()), -int(array.min()))
-        if largest > 2**53:
-            raise ProblemError(
-                f"{name} holds the integer {largest}, above 2**53; rescale it, since sums are in float64."
-            )
-
-
-def _require_symmetry(worst: float, place: tuple[int, int], largest: float, rounding: float = 1e-10) -> None:
-    if worst > rounding * largest:
-        raise ProblemError(
-            f"Q must be symmetric: max |Q - Q.T| is {worst:.1e} at {place}. Pass (Q + Q.T) / 2 if the order of indices "
-            "carries no meaning (BQP.from_qubo does so for triangular matrices)."
-        )
-
-
-def _symmetric(Q: np.ndarray) -> np.ndarray:
-    return (Q + Q.T) * Q.dtype.type(0.5)
 
 
 def _indicator(labels: np.ndarray, n_groups: int) -> sp.csr_array:

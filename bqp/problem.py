@@ -7,8 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 import scipy.sparse as sp
 
+from bqp.checks import as_array
 from bqp.errors import BackendNotFound, ParameterError, ProblemError
-from bqp.forms import Form, Sparse, as_array, as_form
+from bqp.forms import Form, Sparse, as_form
 
 __all__ = ["BQP"]
 
