@@ -1,10 +1,11 @@
 """What every hasher shares: supervision to codes to functions, behind scikit-learn's manners.
 
-A method gives `_learn_codes`, which turns a similarity into codes; this module does the rest.
+A method whose steps are separate gives `Hasher._learn_codes`, which turns a similarity into codes. One that fits
+functions while it learns codes derives from `CoupledHasher`. One whose codes need the features in another way gives
+`Hasher._learn`. This module does the rest.
 """
 
 import logging
-from abc import abstractmethod
 from numbers import Integral
 
 import numpy as np
@@ -16,8 +17,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from hashers import packing
 from hashers.functions.base import HashFunction, as_function, check_features
+from hashers.functions.refit import Refit
 
-__all__ = ["Hasher"]
+__all__ = ["CoupledHasher", "Hasher"]
 
 logger = logging.getLogger("hashers")
 
@@ -26,7 +28,7 @@ class Hasher(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Base of two-step hashers: learn codes of the training points, then fit a function to each bit.
 
     Children set in `__init__` at least `n_bits`, `function`, `n_jobs`, `random_state`, `verbose`, `unlabeled`, and give
-    `_learn_codes`.
+    `_learn_codes` or `_learn`.
 
     Attributes
     ----------
@@ -233,27 +235,57 @@ class Hasher(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     def _n_features_out(self):
         return self.n_bits_
 
-    @abstractmethod
     def _learn_codes(self, S, n_bits, n_jobs, rng, callback):
         """Return a `bqp.codes.CodeResult` for a similarity; `rng` is an int seed, `callback` may be None."""
+        raise NotImplementedError(f"{type(self).__name__} gives neither _learn_codes nor _learn.")
+
+    def _learn(self, X, S, function, n_bits, n_jobs, rng, progress):
+        """Learn codes of S, then fit the function to the points that S says something about.
+
+        Parameters
+        ----------
+        X : ndarray or csr matrix of shape (n_samples, n_features)
+            Validated features.
+        S : bqp.supervision.Similarity
+        function : HashFunction
+            Unfitted and seeded; this method's own.
+        n_bits, n_jobs : int
+        rng : int
+            Seed.
+        progress : object
+            `progress.callback` for the code learner, None if nobody looks; `progress.say(text)`.
+
+        Returns
+        -------
+        result : bqp.codes.CodeResult
+        function : HashFunction
+            Fitted.
+        """
+        result = self._learn_codes(S, n_bits, n_jobs, rng, progress.callback)
+        progress.say(f"codes of {n_bits} bits in {result.time:.2f} s, objective {result.objective:.6g}; functions")
+        known = np.asarray(S.known)
+        everyone = bool(known.all())
+        function.fit(X if everyone else X[known], result.B if everyone else result.B[known])
+        return result, function
+
+    def _default_function(self):
+        """The function of ``function=None``."""
+        return as_function(None)
 
     def _fit(self, X, S):
-        """Learn codes of S, then functions on the points that S says something about."""
+        """Learn codes and functions, and keep what was learned."""
         if isinstance(self.n_bits, bool) or not isinstance(self.n_bits, Integral) or self.n_bits < 1:
             raise ValueError(f"n_bits must be a positive integer: {self.n_bits!r}.")
-        function = as_function(self.function)
+        function = self._default_function() if self.function is None else as_function(self.function)
         rng = check_random_state(self.random_state)
         code_seed, function_seed = (int(seed) for seed in rng.randint(2**31 - 1, size=2))
         _seed_unset(function, function_seed)
         n_bits = int(self.n_bits)
         with _Progress(n_bits, self.verbose) as progress:
-            result = self._learn_codes(S, n_bits, effective_n_jobs(self.n_jobs), code_seed, progress.callback)
-            progress.say(f"codes of {n_bits} bits in {result.time:.2f} s, objective {result.objective:.6g}; functions")
-            known = np.asarray(S.known)
-            everyone = bool(known.all())
-            function.fit(X if everyone else X[known], result.B if everyone else result.B[known])
+            result, function = self._learn(X, S, function, n_bits, effective_n_jobs(self.n_jobs), code_seed, progress)
+        known = np.asarray(S.known)
         self.codes_ = np.array(result.B, dtype=np.int8)
-        if not everyone:
+        if not known.all():
             self.codes_[~known] = function.predict(X[~known])
         self.result_ = result
         self.function_: HashFunction = function
@@ -271,6 +303,26 @@ class Hasher(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         tags.target_tags.two_d_labels = True
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+
+class CoupledHasher(Hasher):
+    """Base of hashers whose code learner fits functions on the way, through `refit`.
+
+    Children give `_learn_jointly`. The functions of the result are those that made its codes where the learner says so
+    (``result.stats["refit_calls"]``); else they are fitted to the codes once more.
+    """
+
+    def _learn_jointly(self, S, refit, n_bits, n_jobs, rng, callback):
+        """Return a `bqp.codes.CodeResult`; `refit` is a `hashers.functions.refit.Refit`."""
+        raise NotImplementedError(f"{type(self).__name__} does not give _learn_jointly.")
+
+    def _learn(self, X, S, function, n_bits, n_jobs, rng, progress):
+        refit = Refit(function, X, np.asarray(S.known))
+        result = self._learn_jointly(S, refit, n_bits, n_jobs, rng, progress.callback)
+        calls = result.stats.get("refit_calls")
+        if calls is None or np.min(calls) < 0:  # none, or a run that was stopped before each bit had its function
+            return result, refit.fit(result.B)
+        return result, refit.function(calls)
 
 
 def _seed_unset(estimator, seed):

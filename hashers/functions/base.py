@@ -1,9 +1,11 @@
 """What a hash function is, and any scikit-learn classifier as one.
 
 A function is fitted to features and codes, ``fit(X, B)``, and gives real margins ``decision_function(X)`` of shape
-(n_samples, n_bits); ``predict(X)`` codes a margin of at least 0 to +1.
+(n_samples, n_bits); ``predict(X)`` codes a margin of at least 0 to +1. ``design(X)`` is for learners that fit the same
+function many times to the same features.
 """
 
+import copy
 import math
 from abc import abstractmethod
 from numbers import Real
@@ -17,7 +19,16 @@ from sklearn.utils.validation import check_is_fitted, has_fit_parameter, validat
 
 from hashers import packing
 
-__all__ = ["ClassifierFunction", "HashFunction", "as_function", "balanced", "check_features", "check_positive"]
+__all__ = [
+    "ClassifierFunction",
+    "Design",
+    "HashFunction",
+    "as_function",
+    "balanced",
+    "check_features",
+    "check_positive",
+    "join",
+]
 
 NARROW = ("float32", "float16", "uint8", "int8", "uint16", "int16", "bool")
 """Types of X that float32 holds exactly; other types become float64."""
@@ -125,6 +136,9 @@ class HashFunction(BaseEstimator):
         Features of X.
     """
 
+    _per_bit: tuple[str, ...] = ()
+    """Fitted attributes with one entry a bit: the last axis of an array, or the items of a list. `join` needs them."""
+
     def fit(self, X, B, sample_weight=None):
         """Fit the function to codes.
 
@@ -156,6 +170,24 @@ class HashFunction(BaseEstimator):
         self.n_bits_ = B.shape[1]
         self._fit(X, B, self._check_weight(sample_weight, len(B)))
         return self
+
+    def design(self, X):
+        """Prepare for many fits to the same features.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+
+        Returns
+        -------
+        design : Design
+            Fits clones of this function; keeps what depends on X alone.
+        """
+        function = clone(self)
+        return function._design(check_features(function, X, reset=True))
+
+    def _design(self, X):
+        return Design(self, X)
 
     def decision_function(self, X):
         """Real margins.
@@ -214,6 +246,52 @@ class HashFunction(BaseEstimator):
         return tags
 
 
+class Design:
+    """A function beside fixed training features, for learners that fit it again and again.
+
+    Children keep what depends on the features alone (kernel values, binned features); this one keeps nothing.
+
+    Parameters
+    ----------
+    function : HashFunction
+        Unfitted; cloned for each fit.
+    X : ndarray or csr matrix of shape (n_samples, n_features)
+        Validated features.
+    """
+
+    def __init__(self, function, X):
+        self.function, self.X = function, X
+
+    def fit(self, B, sample_weight=None):
+        """Fit a clone to codes (n_samples, k) of any number of bits; weights as in `HashFunction.fit`."""
+        return clone(self.function).fit(self.X, B, sample_weight)
+
+    def margins(self, fitted):
+        """What a function fitted here gives on the training features; shape (n_samples, k), float64."""
+        return fitted.decision_function(self.X)
+
+
+def join(parts):
+    """One function whose bits come from several fitted ones.
+
+    Parameters
+    ----------
+    parts : sequence of (HashFunction, int)
+        For each bit, a function and which of its bits to take. All of them fitted through one `Design`: they differ in
+        nothing but their bits.
+
+    Returns
+    -------
+    function : HashFunction
+    """
+    joined = copy.copy(parts[0][0])
+    for name in joined._per_bit:
+        entries = [value[k] if isinstance(value := getattr(part, name), list) else value[..., k] for part, k in parts]
+        setattr(joined, name, entries if isinstance(getattr(joined, name), list) else np.stack(entries, axis=-1))
+    joined.n_bits_ = len(parts)
+    return joined
+
+
 class ClassifierFunction(HashFunction):
     """One scikit-learn classifier per bit.
 
@@ -242,6 +320,8 @@ class ClassifierFunction(HashFunction):
     array([[ 1, -1],
            [ 1,  1]], dtype=int8)
     """
+
+    _per_bit = ("estimators_",)
 
     def __init__(self, estimator, n_jobs=None):
         self.estimator = estimator

@@ -5,16 +5,21 @@ from numbers import Real
 
 import numpy as np
 from scipy import sparse
+from sklearn.base import clone
 from sklearn.preprocessing import normalize
 from sklearn.utils import check_random_state
 
-from hashers.functions.base import HashFunction, balanced, check_positive
-from hashers.functions.linear import solve_normal_equations
+from hashers import packing
+from hashers.functions.base import Design, HashFunction, balanced, check_positive
+from hashers.functions.linear import NormalEquations
 
 __all__ = ["KernelFunction"]
 
 BLOCK = 4096
 """Rows whose kernel values are held at once: 31 MiB for 1,000 anchors in float64."""
+
+KEPT = 256 * 2**20
+"""Bytes of kernel values that a design keeps between fits; beyond, it makes them again, in blocks."""
 
 WIDTH_ROWS = 2000
 """Training rows that a data-driven width looks at."""
@@ -90,11 +95,25 @@ class KernelFunction(HashFunction):
         self.normalize = normalize
         self.random_state = random_state
 
+    _per_bit = ("coef_",)
+
     def _fit(self, X, B, weight):
-        ridge = self._check_parameters()
+        self._prepare(X, weight)
+        equations, R = _sums(_Blocks(self, X), B, weight, self._ridge())
+        self.coef_ = equations.solve(R)
+
+    def _design(self, X):
+        return KernelDesign(self, X)
+
+    def _ridge(self):
+        return check_positive(self.ridge, "ridge", zero=True)
+
+    def _prepare(self, X, weight):
+        """Choose anchors and width."""
+        self._check_parameters()
         self._check_length(X, X.dtype)
         rng = check_random_state(self.random_state)
-        counted = np.arange(len(B)) if weight is None else np.flatnonzero(weight)
+        counted = np.arange(X.shape[0]) if weight is None else np.flatnonzero(weight)
         rows = rng.permutation(counted)
         chosen, sample = rows[: self.n_anchors], rows[-WIDTH_ROWS:]
         if self.anchors == "random":
@@ -110,25 +129,11 @@ class KernelFunction(HashFunction):
         if not _too_fine(size, min(self.sigma_**2, spread)):
             self.anchors_ = self.anchors_.astype(X.dtype, copy=False)
 
-        m = self.anchors_.shape[0] + 1
-        G, R = np.zeros((m, m)), np.zeros((m, B.shape[1]))
-        for start in range(0, len(B), BLOCK):
-            part = slice(start, start + BLOCK)
-            phi, target = self._map(X[part]), B[part].astype(np.float64)
-            if weight is not None:
-                root = np.sqrt(weight[part])[:, None]
-                phi *= root
-                target *= root
-            G += phi.T @ phi
-            R += phi.T @ target
-        self.coef_ = solve_normal_equations(G, R, ridge)
-
     def _margins(self, X):
         self._check_length(X, self.anchors_.dtype)
         margins = np.empty((X.shape[0], self.n_bits_))
-        for start in range(0, X.shape[0], BLOCK):
-            part = slice(start, start + BLOCK)
-            margins[part] = self._map(X[part]) @ self.coef_
+        for part, phi in _Blocks(self, X):
+            margins[part] = phi @ self.coef_
         return margins
 
     def _check_parameters(self):
@@ -141,7 +146,7 @@ class KernelFunction(HashFunction):
                 raise ValueError(f"sigma must be a number above 0 or one of {', '.join(WIDTHS)}: {self.sigma!r}.")
         else:
             check_positive(self.sigma, "sigma")
-        return check_positive(self.ridge, "ridge", zero=True)
+        self._ridge()
 
     def _scaled(self, X, dtype):
         """Rows in `dtype`, of unit length with `normalize`."""
@@ -219,6 +224,82 @@ class KernelFunction(HashFunction):
         phi = np.ones((X.shape[0], self.anchors_.shape[0] + 1))
         np.exp(values, out=phi[:, :-1], dtype=values.dtype, casting="same_kind")
         return phi
+
+
+class _Blocks:
+    """Kernel values of fixed rows, block by block; with `keep`, made once."""
+
+    def __init__(self, function, X, keep=False):
+        self.function, self.X = function, X
+        self.kept = [] if keep else None
+
+    def __iter__(self):
+        if self.kept:
+            yield from self.kept
+            return
+        for start in range(0, self.X.shape[0], BLOCK):
+            part = slice(start, start + BLOCK)
+            block = part, self.function._map(self.X[part])
+            if self.kept is not None:
+                self.kept.append(block)
+            yield block
+
+
+def _sums(blocks, B, weight, ridge):
+    """Normal equations of the kernel values, and their right-hand side for codes B; in float64."""
+    m = blocks.function.anchors_.shape[0] + 1
+    G, R = np.zeros((m, m)), np.zeros((m, B.shape[1]))
+    for part, phi in blocks:
+        target = B[part].astype(np.float64)
+        if weight is not None:
+            root = np.sqrt(weight[part])[:, None]
+            phi, target = phi * root, target * root
+        G += phi.T @ phi
+        R += phi.T @ target
+    return NormalEquations(G, ridge), R
+
+
+class KernelDesign(Design):
+    """Anchors, width, kernel values (up to 256 MiB) and the factor of the unweighted normal equations, made once.
+
+    The anchors are those of the first fit.
+    """
+
+    def __init__(self, function, X):
+        super().__init__(function, X)
+        self.first = None
+        self.equations = None
+
+    def fit(self, B, sample_weight=None):
+        B = packing.check_codes(B)
+        fitted = clone(self.function)
+        weight = fitted._check_weight(sample_weight, self.X.shape[0])
+        first = self.first or fitted
+        if self.first is None:
+            fitted._prepare(self.X, weight)
+            self.first = fitted
+            size = 8 * self.X.shape[0] * (fitted.anchors_.shape[0] + 1)
+            self.blocks = _Blocks(fitted, self.X, keep=size <= KEPT)
+        fitted.anchors_, fitted.sigma_ = first.anchors_, first.sigma_
+        fitted.n_features_in_, fitted.n_bits_ = self.X.shape[1], B.shape[1]
+        if weight is not None:
+            equations, R = _sums(self.blocks, B, weight, fitted._ridge())
+        elif self.equations is None:
+            equations, R = _sums(self.blocks, B, None, fitted._ridge())
+            self.equations = equations
+        else:
+            equations = self.equations
+            R = np.zeros((len(equations.G), B.shape[1]))
+            for part, phi in self.blocks:
+                R += phi.T @ B[part].astype(np.float64)
+        fitted.coef_ = equations.solve(R)
+        return fitted
+
+    def margins(self, fitted):
+        margins = np.empty((self.X.shape[0], fitted.n_bits_))
+        for part, phi in self.blocks:
+            margins[part] = phi @ fitted.coef_
+        return margins
 
 
 def _too_fine(size, square):

@@ -8,7 +8,7 @@ from scipy.linalg import LinAlgError, cho_factor, cho_solve, lstsq
 
 from hashers.functions.base import ClassifierFunction, HashFunction, balanced, check_positive
 
-__all__ = ["LinearFunction", "solve_normal_equations"]
+__all__ = ["LinearFunction", "NormalEquations", "solve_normal_equations"]
 
 BLOCK = 4096
 """Rows of X held in float64 at once."""
@@ -34,15 +34,35 @@ def solve_normal_equations(G, R, ridge):
     -------
     W : ndarray of shape (m, n_bits), float64
     """
-    G[np.diag_indices_from(G)] += ridge
-    try:
-        W = cho_solve(cho_factor(G, lower=True, check_finite=False), R, check_finite=False)
-    except LinAlgError:
-        W = None
-    if W is None or not np.isfinite(W).all():
-        solution: Any = lstsq(G, R, cond=len(G) * np.finfo(np.float64).eps, lapack_driver="gelsd")
+    return NormalEquations(G, ridge).solve(R)
+
+
+class NormalEquations:
+    """``(G + ridge I) W = R`` for many R: factorised once.
+
+    Parameters
+    ----------
+    G : ndarray of shape (m, m), float64
+        Positive semidefinite up to rounding; the ridge is added to it.
+    ridge : float
+    """
+
+    def __init__(self, G, ridge):
+        G[np.diag_indices_from(G)] += ridge
+        self.G = G
+        try:
+            self.factor = cho_factor(G, lower=True, check_finite=False)
+        except LinAlgError:
+            self.factor = None
+
+    def solve(self, R):
+        """Solution for R of shape (m, n_bits); least squares where the matrix is not positive definite."""
+        if self.factor is not None:
+            W = cho_solve(self.factor, R, check_finite=False)
+            if np.isfinite(W).all():
+                return W
+        solution: Any = lstsq(self.G, R, cond=len(self.G) * np.finfo(np.float64).eps, lapack_driver="gelsd")
         return solution[0]
-    return W
 
 
 class LinearFunction(HashFunction):
@@ -82,6 +102,8 @@ class LinearFunction(HashFunction):
     >>> function.predict([[2.5, 1.0]])
     array([[1, 1]], dtype=int8)
     """
+
+    _per_bit = ("coef_", "intercept_")
 
     def __init__(self, solver="ridge", ridge=100.0, C=1.0, n_jobs=None, random_state=None):
         self.solver = solver
