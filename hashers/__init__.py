@@ -9,15 +9,23 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from hashers import datasets, functions, metrics, packing
     from hashers.base import Hasher
-    from hashers.functions import ClassifierFunction, KernelFunction, LinearFunction
-    from hashers.methods import TSH
+    from hashers.functions import ClassifierFunction, KernelFunction, LinearFunction, TreesFunction
+    from hashers.methods import COSDISH, FSDH, HBMP, SDH, TSH, AffHash, FastHash, HadamardHash, TripletHash
 
 __all__ = [
+    "COSDISH",
+    "FSDH",
+    "HBMP",
+    "SDH",
     "TSH",
+    "AffHash",
     "ClassifierFunction",
+    "FastHash",
+    "HadamardHash",
     "Hasher",
     "KernelFunction",
     "LinearFunction",
+    "TripletHash",
     "datasets",
     "functions",
     "metrics",
@@ -25,11 +33,20 @@ __all__ = [
 ]
 
 _HOMES = {
+    "AffHash": "hashers.methods",
+    "COSDISH": "hashers.methods",
+    "FSDH": "hashers.methods",
+    "FastHash": "hashers.methods",
+    "HBMP": "hashers.methods",
+    "HadamardHash": "hashers.methods",
+    "SDH": "hashers.methods",
     "TSH": "hashers.methods",
+    "TripletHash": "hashers.methods",
     "ClassifierFunction": "hashers.functions",
     "Hasher": "hashers.base",
     "KernelFunction": "hashers.functions",
     "LinearFunction": "hashers.functions",
+    "TreesFunction": "hashers.functions",
 }
 
 

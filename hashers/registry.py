@@ -22,9 +22,9 @@ class MethodEntry:
     ----------
     path : str
         ``"module:Class"``; imported on use.
-    words : mapping of str to tuple of str
-        For each argument of the class that takes a word, the words; the first is the default. A word belongs to one
-        argument only.
+    words : mapping of str to tuple of str, or to a mapping of str to value
+        For each argument of the class that a word may set, the words (and what they stand for, where that is not the
+        word itself); the first is the default. A word belongs to one argument only.
     takes_solver : bool
         Whether ``:SOLVER`` (a name of `bqp.available_solvers`) sets the argument `solver`.
     takes_function : bool
@@ -35,20 +35,72 @@ class MethodEntry:
 
     path: str
     about: str
-    words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    words: Mapping[str, tuple[str, ...] | Mapping[str, Any]] = field(default_factory=dict)
     takes_solver: bool = False
     takes_function: bool = True
 
+    def value(self, argument, word):
+        """What a word stands for."""
+        words = self.words[argument]
+        return words[word] if isinstance(words, Mapping) else word
+
+
+MODES = ("default", "published")
+LOSSES = ("ksh", "bre", "hinge", "exponential", "likelihood")
 
 METHODS: dict[str, MethodEntry] = {
     "tsh": MethodEntry(
         "hashers.methods.tsh:TSH",
         "Two-step hashing: codes from labels, bit by bit, each a binary quadratic program; then one function per bit.",
         words={
-            "loss": ("ksh", "bre", "hinge", "exponential"),
+            "loss": LOSSES,
             "target": ("residual", "stagewise", "full"),
             "order": ("cyclic", "sequential"),
         },
+        takes_solver=True,
+    ),
+    "fasthash": MethodEntry(
+        "hashers.methods.fasthash:FastHash",
+        "Bits by graph cuts of blocks of similar points, each replaced by what its function gives before the next.",
+        words={"loss": LOSSES, "mode": MODES},
+    ),
+    "sdh": MethodEntry(
+        "hashers.methods.sdh:SDH",
+        "Supervised discrete hashing: codes from which a linear map predicts the labels.",
+        words={"loss": ("squared", "hinge"), "mode": MODES},
+    ),
+    "fsdh": MethodEntry(
+        "hashers.methods.fsdh:FSDH",
+        "Fast supervised discrete hashing: codes that the labels predict, in closed form.",
+        words={"mode": MODES},
+    ),
+    "hadamard": MethodEntry(
+        "hashers.methods.hadamard:HadamardHash",
+        "Class codes from a Hadamard matrix; at least as many bits as labels.",
+        words={"mode": MODES},
+    ),
+    "cosdish": MethodEntry(
+        "hashers.methods.cosdish:COSDISH",
+        "Codes from sampled columns of the similarity, one binary quadratic program a bit.",
+        words={"mode": MODES},
+        takes_solver=True,
+    ),
+    "affhash": MethodEntry(
+        "hashers.methods.affhash:AffHash",
+        "Codes and functions in turn, drawn together by a growing penalty (auxiliary coordinates).",
+        words={"loss": LOSSES, "mode": MODES},
+        takes_solver=True,
+    ),
+    "hbmp": MethodEntry(
+        "hashers.methods.hbmp:HBMP",
+        "Binary matrix pursuit: the similarity as a weighted sum of outer products of bits.",
+        words={"weighted": {"weighted": True, "unweighted": False}, "mode": MODES},
+        takes_solver=True,
+    ),
+    "triplet": MethodEntry(
+        "hashers.methods.triplet:TripletHash",
+        "Codes from triplets (anchor, positive, negative) drawn from the labels.",
+        words={"coupled": {"separate": False, "coupled": True}, "mode": MODES},
         takes_solver=True,
     ),
     "lsh": MethodEntry(
@@ -61,6 +113,7 @@ METHODS: dict[str, MethodEntry] = {
 FUNCTIONS: dict[str, str] = {
     "linear": "hashers.functions:LinearFunction",
     "kernel": "hashers.functions:KernelFunction",
+    "trees": "hashers.functions:TreesFunction",
 }
 
 
@@ -83,7 +136,10 @@ class MethodSpec:
 
     def in_force(self):
         """Every word the method takes, and the solver: as set by the name, or the default."""
-        settings = {argument: self.settings.get(argument, words[0]) for argument, words in self.entry.words.items()}
+        settings = {}
+        for argument, words in self.entry.words.items():
+            chosen = self.settings.get(argument, self.entry.value(argument, next(iter(words))))
+            settings[argument] = next(word for word in words if self.entry.value(argument, word) == chosen)
         if self.entry.takes_solver:
             settings["solver"] = self.settings.get("solver", "auto")
         return settings
@@ -144,7 +200,7 @@ def parse_method(text):
             raise ValueError(f"unknown word {word!r} in method {text!r}. After {name}- may come: {known}.")
         if argument in settings:
             raise ValueError(f"method {text!r} sets {argument} twice: {settings[argument]}, {word}. Keep one.")
-        settings[argument] = word
+        settings[argument] = entry.value(argument, word)
     if colon:
         settings["solver"] = _known_solver(solver, text, entry)
     return MethodSpec(text, entry, settings)

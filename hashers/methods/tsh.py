@@ -21,7 +21,7 @@ class TSH(Hasher):
     function : HashFunction or classifier, optional
         Step 2: `KernelFunction`, `LinearFunction`, or any scikit-learn classifier (fitted per bit). Default
         `KernelFunction(n_anchors=1000)`. Cloned; a `random_state` of None is drawn from that of the hasher.
-    loss : {"ksh", "bre", "hinge", "exponential"}
+    loss : {"ksh", "bre", "hinge", "exponential", "likelihood"}
         Loss of a pair, see `bqp.losses`.
     target : {"residual", "stagewise", "full"}
         What the bits not yet solved count for, see `bqp.codes.bitwise`.

@@ -1,0 +1,101 @@
+"""Fast supervised discrete hashing: codes predicted from the labels, in closed form.
+
+Gui, Liu, Sun, Tao and Tan, "Fast supervised discrete hashing", TPAMI 2018.
+"""
+
+from hashers.base import CoupledHasher
+
+__all__ = ["FSDH"]
+
+
+class FSDH(CoupledHasher):
+    """Fast supervised discrete hashing.
+
+    Minimises ``sum_i |b_i - W'y_i|^2 + lambda |W|^2 + nu |B - F(X)|^2`` over codes B, the label map W and the functions
+    F; y_i is the 0/1 label vector of point i.
+
+    Parameters
+    ----------
+    n_bits : int
+        Code length.
+    function : HashFunction or classifier, optional
+        Step 2: `KernelFunction` (default), `LinearFunction`, `TreesFunction`, or any scikit-learn classifier. Cloned.
+    nu : float
+        Weight of the feature term; 0 leaves it out, and codes depend on labels alone.
+    regularization : float
+        lambda.
+    mode : {"default", "published"}
+        "published" repeats the authors' rounds from random codes and returns the last ones.
+    n_jobs : int, optional
+        Threads of the code learner.
+    random_state : int, RandomState instance or None
+        Seeds codes and functions; an int gives the same model at each fit.
+    verbose : int
+        1 shows a bar on the standard error stream.
+    unlabeled : object
+        Label that marks an unknown one in `fit`; None takes every label as a class.
+
+    Attributes
+    ----------
+    codes_ : ndarray of shape (n_samples, n_bits), int8
+        Learned codes of the training points; a point without supervision has the code that the functions give it.
+    result_ : bqp.codes.CodeResult
+        Objective, proven bounds, trace.
+    function_ : HashFunction
+        Fitted functions.
+    n_bits_, n_features_in_ : int
+
+    Notes
+    -----
+    Needs labels or label sets: pairs have no label vectors.
+
+    References
+    ----------
+    Gui, Liu, Sun, Tao and Tan, "Fast supervised discrete hashing", TPAMI 2018.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> X, y = load_digits(return_X_y=True)
+    >>> hasher = FSDH(n_bits=16, random_state=0).fit(X[:300], y[:300])
+    >>> hasher.transform(X[300:]).shape, hasher.encode(X[300:]).shape
+    ((1497, 16), (1497, 2))
+    """
+
+    def __init__(
+        self,
+        n_bits=32,
+        function=None,
+        nu=1e-5,
+        regularization=1.0,
+        mode="default",
+        n_jobs=None,
+        random_state=None,
+        verbose=0,
+        unlabeled=-1,
+    ):
+        self.n_bits = n_bits
+        self.function = function
+        self.nu = nu
+        self.regularization = regularization
+        self.mode = mode
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
+        self.unlabeled = unlabeled
+
+    def _learn_jointly(self, S, refit, n_bits, n_jobs, rng, callback):
+        from bqp import codes
+
+        return codes.discrete_cyclic(
+            S,
+            n_bits=n_bits,
+            variant="fsdh",
+            nu=self.nu,
+            regularization=self.regularization,
+            refit=refit,
+            mode=self.mode,
+            rng=rng,
+            n_jobs=n_jobs,
+            callback=callback,
+        )
