@@ -4,20 +4,14 @@ M. S. Charikar, "Similarity estimation techniques from rounding algorithms", STO
 bit with the probability angle / pi.
 """
 
-from numbers import Integral
-
 import numpy as np
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 
-from hashers import packing
-from hashers.functions.base import check_features
+from hashers.baselines._base import UnsupervisedHasher, centred_product
 
 __all__ = ["LSH"]
 
 
-class LSH(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class LSH(UnsupervisedHasher):
     """Signs of random projections of the centred features; labels are not looked at.
 
     b_k(x) = sign(w_k'(x - mean)), w_k normally distributed.
@@ -36,11 +30,13 @@ class LSH(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         Projections.
     codes_ : ndarray of shape (n_samples, n_bits), int8
         Codes of the training points.
+    exponent_ : int
+        Features are divided by ``2**exponent_`` first, margins are of the result; 0 for values of ordinary size.
     n_bits_, n_features_in_ : int
 
     Notes
     -----
-    O(n d n_bits) to encode n rows.
+    O(n d n_bits) to encode n rows, 4,096 of them in float64 at a time.
 
     References
     ----------
@@ -53,50 +49,15 @@ class LSH(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
            [ 1, -1,  1, -1]], dtype=int8)
     """
 
+    _min_rows = 1
+
     def __init__(self, n_bits=32, random_state=None):
         self.n_bits = n_bits
         self.random_state = random_state
 
-    def fit(self, X, y=None):
-        """Draw the projections.
-
-        Parameters
-        ----------
-        X : array-like or sparse matrix of shape (n_samples, n_features)
-        y : ignored
-
-        Returns
-        -------
-        self : LSH
-        """
-        if isinstance(self.n_bits, bool) or not isinstance(self.n_bits, Integral) or self.n_bits < 1:
-            raise ValueError(f"n_bits must be a positive integer: {self.n_bits!r}.")
-        X = check_features(self, X, reset=True)
+    def _learn(self, X, n_bits, rng):
         self.mean_ = np.asarray(X.mean(axis=0, dtype=np.float64)).ravel()
-        self.coef_ = check_random_state(self.random_state).standard_normal((X.shape[1], int(self.n_bits)))
-        self.n_bits_ = int(self.n_bits)
-        self.codes_ = packing.signs(X @ self.coef_ - self.mean_ @ self.coef_)
-        return self
+        self.coef_ = rng.standard_normal((X.shape[1], n_bits))
 
-    def decision_function(self, X):
-        """Projections, whose signs are the codes; shape (n_samples, n_bits), float64."""
-        check_is_fitted(self)
-        return check_features(self, X, reset=False) @ self.coef_ - self.mean_ @ self.coef_
-
-    def transform(self, X):
-        """Codes in {-1, +1}; shape (n_samples, n_bits), int8."""
-        return packing.signs(self.decision_function(X))
-
-    def encode(self, X):
-        """Packed codes; shape (n_samples, ceil(n_bits / 8)), uint8, bit order "little"."""
-        return packing.pack(self.transform(X))
-
-    @property
-    def _n_features_out(self):
-        return self.n_bits_
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        tags.transformer_tags.preserves_dtype = []
-        return tags
+    def _margins(self, X):
+        return centred_product(X, self.mean_, self.coef_)
