@@ -25,6 +25,7 @@ __all__ = [
     "Hasher",
     "KernelFunction",
     "LinearFunction",
+    "TreesFunction",
     "TripletHash",
     "datasets",
     "functions",

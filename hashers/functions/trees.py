@@ -5,8 +5,10 @@ high-dimensional data", CVPR 2014. The engine: Ke, Meng, Finley, Wang, Chen, Ma,
 efficient gradient boosting decision tree", NIPS 2017.
 """
 
+import copy
 import zlib
-from numbers import Integral, Real
+from numbers import Real
+from typing import Any
 
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
@@ -134,9 +136,7 @@ class TreesFunction(HashFunction):
         self.models_ = models
 
     def _margins(self, X):
-        if sparse.issparse(X):
-            X = sparse.csr_matrix(X)  # LightGBM does not know scipy's sparse arrays
-        X = _scaled(X, self.exponent_)
+        X = _scaled(_known_sparse(X), self.exponent_)
         margins = np.empty((X.shape[0], self.n_bits_))
         for k, model in enumerate(self._boosters()):
             if isinstance(model, float):
@@ -162,12 +162,13 @@ class TreesFunction(HashFunction):
             ("max_bins", 2, 255),
         ):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, Integral) or not least <= value <= most:
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value <= most:
                 limits = f"of at least {least}" if most == np.inf else f"from {least} to {most}"
                 raise ValueError(f"{name} must be an integer {limits}: {value!r}.")
         for name in ("learning_rate", "feature_fraction"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, Real) or not 0 < value <= 1:
+            good = isinstance(value, Real) and not isinstance(value, bool)
+            if not good or not 0 < float(value) <= 1:
                 raise ValueError(f"{name} must be a number above 0, at most 1: {value!r}.")
 
     def _boosters(self):
@@ -211,7 +212,10 @@ class TreesDesign(Design):
 class _LightBins:
     """Features binned by LightGBM."""
 
-    def __init__(self, function, X, dataset=None, exponent=None):
+    dataset: Any
+    exponent: np.ndarray
+
+    def __init__(self, function, X):
         self.function = function
         self.parameters = {
             "objective": "binary",
@@ -227,15 +231,14 @@ class _LightBins:
             "force_col_wise": True,
             "verbosity": -1,
         }
-        self.dataset, self.exponent = dataset, exponent
-        if dataset is None:
-            if sparse.issparse(X):
-                X = sparse.csr_matrix(X)
-            X, self.exponent = balanced(X, axis=0)
-            self.dataset = _lightgbm().Dataset(X, params=self.parameters).construct()
+        X, self.exponent = balanced(_known_sparse(X), axis=0)
+        self.dataset = _lightgbm().Dataset(X, params=self.parameters).construct()
 
     def subset(self, rows):
-        return _LightBins(self.function, None, self.dataset.subset(rows).construct(), self.exponent)
+        """The bins of some rows."""
+        part = copy.copy(self)
+        part.dataset = self.dataset.subset(rows).construct()
+        return part
 
     def boost(self, bits, seeds, weight):
         """The trees of each bit, as text; no bit is constant, weights are positive."""
@@ -264,13 +267,16 @@ class _LightBins:
 class _ScikitBins:
     """Features for scikit-learn's trees, which bin them at each fit."""
 
-    def __init__(self, function, X, exponent=None):
+    def __init__(self, function, X):
         _refuse_sparse(X)
         self.function = function
-        self.X, self.exponent = balanced(X, axis=0) if exponent is None else (X, exponent)
+        self.X, self.exponent = balanced(X, axis=0)
 
     def subset(self, rows):
-        return _ScikitBins(self.function, self.X[rows], self.exponent)
+        """The features of some rows."""
+        part = copy.copy(self)
+        part.X = self.X[rows]
+        return part
 
     def boost(self, bits, seeds, weight):
         """The trees of each bit; no bit is constant, weights are positive."""
@@ -316,6 +322,11 @@ def _openmp_threads(n_jobs):
 def _refuse_sparse(X):
     if sparse.issparse(X):
         raise ValueError('engine="sklearn" takes dense X only. Use engine="lightgbm", or pass X.toarray().')
+
+
+def _known_sparse(X):
+    """X, as a sparse matrix where it is a sparse array, which LightGBM does not know."""
+    return sparse.csr_matrix(X) if sparse.issparse(X) else X
 
 
 def _of_mean_one(weight):
