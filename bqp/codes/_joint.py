@@ -150,7 +150,10 @@ class _FewPoints(JointSearch):
     def _solve(self, bits, rng) -> int:
         from bqp.kernels.joint import solve_bits
 
-        state = (self.G, self.B, self.counted, bits, rng, self.tol, self.gain)
+        shape = (len(bits), self.n)  # a random order and a random start break ties at random
+        places = rng.permuted(np.broadcast_to(np.arange(self.n), shape), axis=1)
+        starts = 2 * rng.integers(0, 2, shape, dtype=np.int8) - 1
+        state = (self.G, self.B, self.counted, bits, places, starts, self.tol, self.gain)
         return solve_bits(*(*self.shared, *state))
 
     def greedy(self, rng: np.random.Generator) -> None:
@@ -185,15 +188,16 @@ class _Moments(JointSearch):
 
     kind = "moments"
 
-    def __init__(self, S, loss, n_bits):
+    def __init__(self, S, loss, n_bits, targets=None):
         super().__init__(S, loss, n_bits)
+        self.T = S.T.astype(np.float64) if targets is None else targets  # one type, so that kernels compile once
         self.a = np.ones(S.n) if S.weights is None else S.weights
         self.total = float(self.a.sum())
         self.pulls = np.zeros((n_bits, S.n_groups))
         self.moments = np.zeros((n_bits, n_bits))
 
     def twin(self):
-        return _Moments(self.S, self.loss, self.q)
+        return _Moments(self.S, self.loss, self.q, self.T)
 
     def _rebuild(self):
         sums = np.ascontiguousarray(group_sums(self.B, self.S.groups, self.S.n_groups, self.S.weights).T)
@@ -204,12 +208,11 @@ class _Moments(JointSearch):
             self.moments += codes.T @ (self.a[a : a + 8192, None] * codes)
 
     def _add_targets(self, out, sums, groups) -> None:
-        """Write q sums T[groups] to `out`, or add it where groups are given; T is read in blocks."""
-        T = self.S.T
-        for a in range(0, self.S.n_groups, 512):
-            block = T[:, a : a + 512] if groups is None else T[groups, a : a + 512]
-            value = self.q * (sums @ block.astype(np.float64))
-            out[:, a : a + 512] = value if groups is None else out[:, a : a + 512] + value
+        """Write q sums T[groups] to `out`, or add it where groups are given."""
+        if groups is None:
+            out[:] = self.q * (sums @ self.T)
+        else:
+            out += self.q * (sums @ self.T[groups])
 
     def _state(self):
         return (self.pulls, self.moments)
@@ -217,7 +220,7 @@ class _Moments(JointSearch):
     @property
     def _arguments(self):
         S = self.S
-        return S.T, float(self.q), S.groups, self.a, self.total, self.pulls, self.moments, self.B
+        return self.T, float(self.q), S.groups, self.a, self.total, self.pulls, self.moments, self.B
 
     def descend(self, rng, stop):
         from bqp.kernels.joint import descend_points
@@ -231,7 +234,7 @@ class _Moments(JointSearch):
                 if stop():
                     return
                 end = min(a + step, self.n)
-                changed |= descend_points(*self._arguments, order, a, end, 0.0, self.tol, rng, self.gain) > 0
+                changed |= descend_points(*self._arguments, order, a, end, self.tol, self.gain) > 0
 
     def swap(self, stop):
         from bqp.kernels.joint import single_deltas, swap_points

@@ -24,7 +24,7 @@ from bqp.codes.blocks import similar_blocks
 from bqp.codes.bounds import bounds_of
 from bqp.codes.result import CodeResult
 from bqp.errors import ParameterError
-from bqp.losses.bits import WRITE_OUT_BELOW, BitProblems, _StructuredBits
+from bqp.losses.bits import WRITE_OUT_BELOW, BitProblems
 from bqp.problem import BQP
 from bqp.rng import RandomLike, as_seed_sequence
 from bqp.solution import Solution, Status
@@ -214,10 +214,9 @@ class _Alternation:
     ):
         self.work, self.n_bits, self.refit, self.course, self.published = work, n_bits, refit, course, published
         squared = loss.quadratic_scale(1.0) is not None
-        if isinstance(work, GroupedSimilarity) and squared and work.n > _STRUCTURED_FROM:
-            self.problems: BitProblems = _StructuredBits(work, loss, n_bits)
-        else:
-            self.problems = BitProblems.of(work, loss, n_bits)
+        self.problems = BitProblems.of(
+            work, loss, n_bits, write_out=None if not squared else work.n <= _STRUCTURED_FROM
+        )
         self.solver, self.options, self.n_jobs, self.seeds = solver, options, n_jobs, bit_seed
         if isinstance(solver, str) and solver == "auto" and not options:
             self.solver = Exact() if work.n <= EXACT_UP_TO else CoordinateDescent(n_restarts=1)

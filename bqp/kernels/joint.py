@@ -50,13 +50,13 @@ def _follow(targets, scale, weight, b, was, pulls, moments):
 
 
 @jit_kernel
-def descend_points(T, scale, groups, a, total, pulls, moments, B, order, start, stop, temperature, tol, rng, gain):
+def descend_points(T, scale, groups, a, total, pulls, moments, B, order, start, stop, tol, gain):
     """Settle the points order[start:stop] one after another; returns the number of bits changed.
 
     T (C, C) targets, `scale` the factor r in (r t - G)^2; a (n,) weights, `total` their sum; pulls (q, C), r times
-    (sums of a b over groups) T; moments (q, q), the sum of a b b'; both are kept up to date. At temperature 0 single
-    bits are flipped while that gains more than `tol`, then pairs of bits of the point; else bits follow Metropolis'
-    rule for one look each. ``gain[0]`` collects the change of the loss.
+    (sums of a b over groups) T; moments (q, q), the sum of a b b'; both are kept up to date. Single bits are flipped
+    in turn while that gains more than `tol`, then the pair of bits of the point that gains most, and so on.
+    ``gain[0]`` collects the change of the loss.
     """
     q = B.shape[1]
     b, was, fields, pull = np.empty(q), np.empty(q), np.empty(q), np.empty(q)
@@ -75,10 +75,7 @@ def descend_points(T, scale, groups, a, total, pulls, moments, B, order, start, 
             moved = False
             for k in range(q):
                 delta = unit * b[k] * fields[k]
-                limit = -tol
-                if temperature > 0.0:
-                    limit = -temperature * np.log(1.0 - rng.random())
-                if delta < limit:
+                if delta < -tol:
                     gain[0] += delta
                     step = -2.0 * b[k]
                     row, mine = moments[k], weight * was[k]
@@ -88,12 +85,10 @@ def descend_points(T, scale, groups, a, total, pulls, moments, B, order, start, 
                     b[k] = -b[k]
                     moved = True
                     flips += 1
-            if temperature > 0.0 or (moved and flips < 64 * q):
-                if temperature > 0.0:
-                    break
-                continue
             if flips >= 64 * q:
                 break
+            if moved:
+                continue
             best, first, second = -tol, -1, -1
             for k in range(q):  # no single bit gains: try two
                 alone = b[k] * fields[k]
@@ -240,7 +235,7 @@ def _table_delta(begin, end, indices, kinds, targets, weights, table, slope, B, 
 def descend_table_points(
     indptr, indices, kinds, targets, weights, table, slope, B, order, start, stop, tol, index, bits, deltas, write, gain
 ):
-    """As `descend_points` at temperature 0, single bits only, for listed pairs of any loss.
+    """As `descend_points`, single bits only, for listed pairs of any loss.
 
     A pair costs table[kind, G + q] + target slope[G + q]. CSR rows without a diagonal, each pair in both rows. `index`
     (d,) int64 and `bits` (q, d) int8 are scratch for the longest row. With `write` the deltas of the points visited
@@ -319,20 +314,23 @@ def swap_table_points(indptr, indices, kinds, targets, weights, table, slope, B,
 
 
 @jit_kernel
-def solve_bits(kinds, weights, table, G, B, counted, bits, rng, tol, gain):
+def solve_bits(kinds, weights, table, G, B, counted, bits, places, starts, tol, gain):
     """Solve each of `bits` exactly given the counted ones, by enumeration; returns the number of bits replaced.
 
     kinds and weights (n, n), table (kinds, 2 q + 1) over G + q, G (n, n) int64 the inner products over the counted
     bits. A counted bit is replaced only by one that is better by more than `tol`; a bit not yet counted takes an
-    optimum and counts from now on. Ties are broken by the random order in which assignments are visited.
+    optimum and counts from now on. places (len(bits), n) int64 holds an order of the points for each bit and starts
+    (len(bits), n) spins in that order: assignments are visited in Gray code order from there, the last point held,
+    and the first of equal energies is taken.
     """
     n, q = B.shape
     A = np.zeros((n, n))
     rows = np.zeros((n, 32))
     delta, spins = np.zeros(32), np.zeros(32)
-    place, x = np.empty(n, np.int64), np.empty(n)
+    x = np.empty(n)
     replaced = 0
-    for k in bits:
+    for position in range(bits.shape[0]):
+        k, place = bits[position], places[position]
         if counted[k]:
             for i in range(n):
                 for j in range(n):
@@ -343,13 +341,8 @@ def solve_bits(kinds, weights, table, G, B, counted, bits, rng, tol, gain):
                     row = table[kinds[i, j]]
                     at = q + G[i, j]
                     A[i, j] = 0.5 * weights[i, j] * (row[at + 1] - row[at - 1])
-        for i in range(n):  # a random order and a random start
-            place[i] = i
-        for i in range(n - 1, 0, -1):
-            j = np.int64(rng.random() * (i + 1))
-            place[i], place[j] = place[j], place[i]
         for i in range(n):
-            x[i] = 1.0 if rng.random() < 0.5 else -1.0
+            x[i] = starts[position, i]
         energy = 0.0
         for i in range(n):
             spins[i] = x[i]

@@ -53,22 +53,33 @@ class BitProblems(ABC):
         self.counted = np.zeros(n_bits, dtype=bool)
 
     @staticmethod
-    def of(S: Similarity, loss: Loss, n_bits: int) -> BitProblems:
+    def of(S: Similarity, loss: Loss, n_bits: int, write_out: bool | None = None) -> BitProblems:
         """Choose how to hold the pairs.
+
+        Parameters
+        ----------
+        S : Similarity
+        loss : Loss
+        n_bits : int
+        write_out : bool, optional
+            Of a grouped similarity: whether its pairs become n x n arrays, which is quicker for few points and the only
+            way for losses that are not squared, or Q stays a sum of a group and a low-rank form. Default: written out
+            up to 4,096 points. Pairs and matrices are held as they are.
 
         Raises
         ------
         ProblemError
-            A loss that is not squared on a grouped similarity over too many points.
+            A loss that is not squared on a grouped similarity that is not to be written out.
         """
         if isinstance(S, PairSimilarity):
             return _PairBits(S, loss, n_bits)
-        if isinstance(S, GroupedSimilarity) and S.n > WRITE_OUT_BELOW:
+        if isinstance(S, GroupedSimilarity) and not (S.n <= WRITE_OUT_BELOW if write_out is None else write_out):
             if loss.quadratic_scale(1.0) is None:
+                reason = f"{S.n} points are too many to write out (limit {WRITE_OUT_BELOW})"
                 raise ProblemError(
-                    f"the loss {loss.name!r} has no low-rank bit problem, and {S.n} points are too many to write out "
-                    f"(limit {WRITE_OUT_BELOW}). Use reductions='auto', which merges points with equal labels, or pass "
-                    "sampled pairs (supervision.from_pairs)."
+                    f"the loss {loss.name!r} has no low-rank bit problem, and "
+                    f"{reason if write_out is None else 'write_out=False forbids another'}. Use reductions='auto', "
+                    "which merges points with equal labels, or pass sampled pairs (supervision.from_pairs)."
                 )
             return _StructuredBits(S, loss, n_bits)
         if isinstance(S, GroupedSimilarity | MatrixSimilarity):

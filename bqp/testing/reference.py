@@ -17,10 +17,14 @@ __all__ = [
     "components",
     "deltas_of",
     "descend",
+    "descend_codes",
     "descend_greedy",
     "energy_of",
     "exact_energy",
+    "flip_bits",
     "optimum",
+    "solve_codes",
+    "swap_codes",
     "tabu",
 ]
 
@@ -140,3 +144,80 @@ def components(Q) -> np.ndarray:
     for _ in range(len(Q)):
         reach = (reach.astype(int) @ reach.astype(int)) > 0
     return np.argmax(reach, axis=1) if len(Q) else np.empty(0, int)
+
+
+# ---- all bits of all points: `value` maps codes (n, q) to their loss -------------------------------------------------
+
+
+def flip_bits(B, places) -> np.ndarray:
+    """A copy of codes with the bits at these (point, bit) places flipped."""
+    out = np.array(B)
+    for i, k in places:
+        out[i, k] = -out[i, k]
+    return out
+
+
+def descend_codes(value, B, order, pairs=True) -> np.ndarray:
+    """Points in `order`: bits in turn that gain, again while one does, then the pair of bits that gains most."""
+    B, q = np.array(B), B.shape[1]
+    for i in order:
+        moved = True
+        while moved:
+            moved = False
+            for k in range(q):
+                if value(flip_bits(B, [(i, k)])) < value(B):
+                    B, moved = flip_bits(B, [(i, k)]), True
+            if not moved and pairs:
+                two = [flip_bits(B, [(i, k), (i, m)]) for k in range(q) for m in range(k)]
+                best = min(two, key=value, default=B)
+                if value(best) < value(B):
+                    B, moved = best, True
+    return B
+
+
+def swap_codes(value, B, deltas, points, all_bits=True) -> tuple[np.ndarray, np.ndarray, int]:
+    """Flip a bit of two points at once where that gains: each of `points` with those before it, bit after bit.
+
+    `deltas` (n, q) say what single flips are believed to cost; a pair that looks good by them is looked at again with
+    true ones (of all bits of both points, or of this bit alone). Returns codes, beliefs and the number of moves.
+    """
+    B, deltas, moves = np.array(B), np.array(deltas, dtype=float), 0
+
+    def look(i, k):
+        for m in range(B.shape[1]) if all_bits else [k]:
+            deltas[i, m] = value(flip_bits(B, [(i, m)])) - value(B)
+
+    for i in points:
+        for j in range(i):
+            for k in range(B.shape[1]):
+                alone = [value(flip_bits(B, [(point, k)])) - value(B) for point in (i, j)]
+                both = value(flip_bits(B, [(i, k), (j, k)])) - value(B)
+                if deltas[i, k] + deltas[j, k] + both - sum(alone) < 0:
+                    look(i, k), look(j, k)
+                    if both < 0:
+                        B, moves = flip_bits(B, [(i, k), (j, k)]), moves + 1
+                        look(i, k), look(j, k)
+    return B, deltas, moves
+
+
+def solve_codes(value, B, counted, bits, places, starts) -> tuple[np.ndarray, int]:
+    """Each of `bits` at its best given the counted ones, by looking at every assignment up to its sign.
+
+    `value` is told which bits count. Assignments come in the order of the Gray code, a 1 in it flipping the spin of
+    `starts` at that place; the first of the best is taken. A counted bit stays unless another is better.
+    """
+    B, counted, replaced = np.array(B), np.array(counted), 0
+    n = len(B)
+    for k, place, start in zip(bits, places, starts):
+        candidates = []
+        for step in range(2 ** (n - 1)):
+            code = step ^ (step >> 1)
+            x = np.array([-spin if code >> i & 1 else spin for i, spin in enumerate(start)])
+            candidate = np.array(B)
+            candidate[place, k] = x
+            candidates.append(candidate)
+        was, counted[k] = counted[k], True
+        best = min(candidates, key=lambda candidate: value(candidate, counted))
+        if not was or value(best, counted) < value(B, counted):
+            B, replaced = best, replaced + 1
+    return B, replaced

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bqp import losses, supervision
 from bqp.errors import ParameterError, ProblemError
-from bqp.losses.bits import BitProblems, _MatrixBits, _StructuredBits
+from bqp.losses.bits import BitProblems
 from bqp.testing import similarities as cases
 
 LOSSES = ("ksh", "bre", "hinge", "exponential", losses.Hinge(alpha=0.3), "likelihood", losses.Likelihood(scale=0.1))
@@ -87,7 +87,7 @@ def test_structured_and_written_out_agree_along_any_course(case, name, q, seed):
     similarity, _, _ = case
     rng = np.random.default_rng(seed)
     n, loss = similarity.n, losses.get(name)
-    structured, dense = _StructuredBits(similarity, loss, q), _MatrixBits(similarity, loss, q)
+    structured, dense = (BitProblems.of(similarity, loss, q, write_out=choice) for choice in (False, True))
     X = cases.all_assignments(n)
     for _ in range(6):
         r, shift = int(rng.integers(1, q + 1)), int(rng.integers(0, 3))
@@ -159,7 +159,7 @@ def test_int8_codes_do_not_overflow_at_200_bits():
         expected = naive_sum("ksh", np.ones((5, 5)), W, 200.0 + np.outer(x, x), 201)
         assert losses.bit_problem(similarity, B, n_bits=201).energy(x) == expected
         if similarity.structure == "grouped":
-            structured = _StructuredBits(similarity, losses.get("ksh"), 200)
+            structured = BitProblems.of(similarity, losses.get("ksh"), 200, write_out=False)
             structured.load(B, np.ones(200, bool))
             assert structured.problem(201).energy(x) == expected
 
@@ -202,7 +202,7 @@ def test_weighted_columns_are_exact_beyond_int8():
     a = np.array([300.0, 1.0, 2.5])
     S = supervision.from_groups([0, 1, 0], [[1, -1], [-1, 1]], weights=a)
     B = np.array([[1, 1], [-1, 1], [1, -1]], np.int8)
-    structured, dense = _StructuredBits(S, losses.get("ksh"), 2), _MatrixBits(S, losses.get("ksh"), 2)
+    structured, dense = (BitProblems.of(S, losses.get("ksh"), 2, write_out=choice) for choice in (False, True))
     for bits in (structured, dense):
         bits.load(B, np.array([True, True]))
     X = cases.all_assignments(3)
@@ -249,3 +249,5 @@ def test_bad_codes_and_settings():
         losses.Hinge(alpha=0)
     with pytest.raises(ProblemError, match=r"bqp\.supervision"):
         BitProblems.of(object(), losses.get("ksh"), 2)
+    with pytest.raises(ProblemError, match="write_out=False forbids"):
+        BitProblems.of(S, losses.get("hinge"), 2, write_out=False)

@@ -11,7 +11,7 @@ from bqp import codes, losses, supervision
 from bqp.codes.block_graph_cut import pair_strengths
 from bqp.codes.blocks import similar_blocks
 from bqp.errors import BQPWarning, ParameterError, ProblemError
-from bqp.losses.bits import _StructuredBits
+from bqp.losses.bits import BitProblems
 from bqp.testing import similarities as cases
 
 LOSSES = ("ksh", "bre", "hinge", "exponential")
@@ -205,7 +205,7 @@ def test_with_functions_the_codes_are_their_signs_and_cycles_only_improve(case, 
 def test_strengths_are_row_sums_of_the_written_out_problem(case, k, seed):
     similarity, S, _ = case
     loss = losses.get("ksh")
-    bits = _StructuredBits(similarity, loss, 4)
+    bits = BitProblems.of(similarity, loss, 4, write_out=False)
     B = cases.codes(np.random.default_rng(seed), len(S), 4)
     bits.load(B, np.arange(4) < k)
     for r, shift in ((4, 0), (k + 1, 0), (4, 3 - k)):
