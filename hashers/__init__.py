@@ -7,9 +7,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hashers import datasets, functions, metrics, packing
+    from hashers import datasets, functions, index, metrics, packing
     from hashers.base import Hasher
-    from hashers.functions import ClassifierFunction, KernelFunction, LinearFunction, TreesFunction
+    from hashers.functions import BalancedFunction, ClassifierFunction, KernelFunction, LinearFunction, TreesFunction
     from hashers.methods import COSDISH, FSDH, HBMP, SDH, TSH, AffHash, FastHash, HadamardHash, TripletHash
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "SDH",
     "TSH",
     "AffHash",
+    "BalancedFunction",
     "ClassifierFunction",
     "FastHash",
     "HadamardHash",
@@ -29,6 +30,7 @@ __all__ = [
     "TripletHash",
     "datasets",
     "functions",
+    "index",
     "metrics",
     "packing",
 ]
@@ -43,6 +45,7 @@ _HOMES = {
     "SDH": "hashers.methods",
     "TSH": "hashers.methods",
     "TripletHash": "hashers.methods",
+    "BalancedFunction": "hashers.functions",
     "ClassifierFunction": "hashers.functions",
     "Hasher": "hashers.base",
     "KernelFunction": "hashers.functions",
