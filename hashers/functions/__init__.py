@@ -3,6 +3,15 @@
 from hashers.functions.base import ClassifierFunction, HashFunction, as_function
 from hashers.functions.kernel import KernelFunction
 from hashers.functions.linear import LinearFunction
+from hashers.functions.thresholds import BalancedFunction
 from hashers.functions.trees import TreesFunction
 
-__all__ = ["ClassifierFunction", "HashFunction", "KernelFunction", "LinearFunction", "TreesFunction", "as_function"]
+__all__ = [
+    "BalancedFunction",
+    "ClassifierFunction",
+    "HashFunction",
+    "KernelFunction",
+    "LinearFunction",
+    "TreesFunction",
+    "as_function",
+]
