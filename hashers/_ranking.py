@@ -1,8 +1,7 @@
-"""Retrieval measures from counts alone: how many items, of which relevance, lie at each distance.
+"""Measures of rankings that hold ties, from sums by query; the sums come from `hashers.kernels.ranking`.
 
-Everything here is numpy over arrays (n_query, n_bins, n_levels): level 0 is irrelevant, level v > 0 says v labels in
-common. A bin is a tie. Ranks inside a tie are uniformly random, so a measure is its exact expectation over tie orders;
-the optimistic and pessimistic orders are the same formula on bins split by level.
+A ranking is a row of groups, nearest first, and a group is a tie. Inside a tie ranks are uniformly random, so a measure
+is its exact expectation over tie orders; or relevant items come first, or last, or in the order of the database.
 
 References
 ----------
@@ -11,176 +10,191 @@ McSherry and Najork, "Computing information retrieval performance measures effic
 ECIR 2008.
 """
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy.special import gammaln
 
-__all__ = ["average_precision", "discount_sums", "hits_at_k", "ideal_dcg", "ndcg", "split_ties"]
+from hashers.kernels import ranking
 
+__all__ = ["DIVISORS", "TIES", "RankSums", "gain_table", "score_stable", "score_ties", "tables"]
 
-@lru_cache(maxsize=4)
-def harmonic_numbers(n):
-    """Harmonic numbers H_0..H_n, float64 (summed in extended precision); read-only and cached."""
-    table = np.zeros(n + 1)
-    table[1:] = np.cumsum(1.0 / np.arange(1, n + 1, dtype=np.longdouble))
-    table.setflags(write=False)
-    return table
+TIES = ("expected", "stable", "optimistic", "pessimistic")
+DIVISORS = ("found", "min", "relevant")
+_RULES = {"expected": 0, "optimistic": 1, "pessimistic": 2}
 
 
-@lru_cache(maxsize=4)
-def discount_sums(n):
-    """Prefix sums of the discounts 1 / log2(1 + rank), ranks 1..n, float64; read-only and cached."""
-    table = np.zeros(n + 1)
-    table[1:] = np.cumsum(1.0 / np.log2(np.arange(2, n + 2, dtype=np.longdouble)))
-    table.setflags(write=False)
-    return table
+@dataclass(frozen=True)
+class RankSums:
+    """What a tie rule gives for a set of queries, at several rank limits at once.
 
-
-def split_ties(counts, ties, values):
-    """Turn counts by bin and level into bins with a sum of values each, splitting ties where their order is known.
-
-    Parameters
+    Attributes
     ----------
-    counts : ndarray of shape (n_query, n_bins, n_levels), int64
-        Items at each distance and level.
-    ties : {"expected", "optimistic", "pessimistic"}
-        Order inside a tie: random, most relevant first, least relevant first.
-    values : ndarray of shape (n_levels,)
-        Value of an item of each level: 0/1 relevance, or gains.
-
-    Returns
-    -------
-    total : ndarray of shape (n_query, m), int64
-        Items in each bin; m is n_bins, or ``n_bins * n_levels`` for ordered ties.
-    value : ndarray of shape (n_query, m)
-        Sum of the values of the items in each bin.
-    """
-    if ties == "expected":
-        return counts.sum(axis=2), counts @ values
-    ordered, values = (counts[:, :, ::-1], values[::-1]) if ties == "optimistic" else (counts, values)
-    return ordered.reshape(len(counts), -1), (ordered * values).reshape(len(counts), -1)
-
-
-def _prefix(values):
-    """Sum over the bins before each bin."""
-    return np.cumsum(values, axis=1) - values
-
-
-def _taken(total, k):
-    """Items before each bin and how many of the bin fall within the first `k` ranks (all of them for None)."""
-    before = _prefix(total)
-    return before, total if k is None else np.clip(k - before, 0, total)
-
-
-def hits_at_k(total, relevant, k):
-    """Expected number of relevant items among the first `k`; shape (n_query,), float64."""
-    taken = _taken(total, k)[1]
-    return (relevant * (taken / np.maximum(total, 1))).sum(axis=1)
-
-
-def _tie_sums(size, relevant, taken, before, relevant_before, harmonic):
-    """Expected sum of precisions at the relevant items among the first `taken` ranks of each tie.
-
-    Rank t = 0, 1, ... of a tie of `size` items holds a relevant one with probability p / size, and then finds on
-    average ``relevant_before + 1 + t (p - 1) / (size - 1)`` relevant items up to itself among ``before + 1 + t``: a
-    constant plus a multiple of 1 / rank, so two harmonic numbers give the sum.
-    """
-    slope = np.where(size > 1, (relevant - 1) / np.maximum(size - 1, 1), 0.0)
-    spread = harmonic[before + taken] - harmonic[before]
-    sums = (relevant_before + 1 - slope * (before + 1)) * spread + slope * taken
-    return relevant / np.maximum(size, 1) * sums
-
-
-def average_precision(total, relevant, k=None, divisor="found"):
-    """Expected average precision of each query over random orders inside ties.
-
-    Parameters
-    ----------
-    total, relevant : ndarray of shape (n_query, n_bins), int64
-        Items and relevant items in each bin, in ranking order.
-    k : int, optional
-        Only the first `k` ranks count.
-    divisor : {"found", "min", "relevant"}
-        With `k`, divide by the relevant items found in the first `k`, by ``min(k, relevant)``, or by all relevant.
-
-    Returns
-    -------
-    scores : ndarray of shape (n_query,), float64
-        0 where nothing relevant is found.
-
-    Notes
-    -----
-    O(1) a bin. With `k` and divisor "found" the expectation is that of a ratio: the relevant items among the ranks of
-    the tie cut by `k` are hypergeometric, and given their number the order is uniform again, so the expectation is a
-    finite sum of closed forms, O(k) a query.
-    """
-    n_relevant = relevant.sum(axis=1)
-    before, taken = _taken(total, k)
-    relevant_before = _prefix(relevant)
-    harmonic = harmonic_numbers(int(total.sum(axis=1).max()))
-    sums = _tie_sums(total, relevant, taken, before, relevant_before, harmonic)
-    if k is None or divisor == "relevant":
-        return sums.sum(axis=1) / np.maximum(n_relevant, 1)
-    if divisor == "min":
-        return sums.sum(axis=1) / np.maximum(np.minimum(n_relevant, k), 1)
-
-    cut = (taken > 0) & (taken < total) & (relevant > 0) & (relevant < total)
-    found = np.where(taken < total, relevant * taken // np.maximum(total, 1), relevant).sum(axis=1)
-    scores = sums.sum(axis=1) / np.maximum(found, 1)
-    log_factorial = gammaln(np.arange(1.0, 2.0 + int(total.max())))
-    for a in np.flatnonzero(cut.any(axis=1)):
-        b = int(np.argmax(cut[a]))
-        size, good, drawn = int(total[a, b]), int(relevant[a, b]), int(taken[a, b])
-        hits = np.arange(max(0, drawn - (size - good)), min(drawn, good) + 1)
-        chance = _hypergeometric(size, good, drawn, hits, log_factorial)
-        inside = _tie_sums(drawn, hits, drawn, before[a, b], relevant_before[a, b], harmonic)
-        ratio = (sums[a, :b].sum() + inside) / np.maximum(relevant_before[a, b] + hits, 1)
-        scores[a] = chance @ ratio
-    return scores
-
-
-def _hypergeometric(size, good, drawn, hits, log_factorial):
-    """Probability of `hits` good items among `drawn` of `size`, of which `good` are good; normalised to sum 1."""
-    log_chance = -(
-        log_factorial[hits]
-        + log_factorial[good - hits]
-        + log_factorial[drawn - hits]
-        + log_factorial[size - good - drawn + hits]
-    )
-    chance = np.exp(log_chance - log_chance.max())
-    return chance / chance.sum()
-
-
-def _dcg(total, gain_sum, k):
-    """Expected discounted cumulative gain: mean gain of each tie times the discounts of its ranks."""
-    before, taken = _taken(total, k)
-    discounts = discount_sums(int(total.sum(axis=1).max()))
-    return (gain_sum / np.maximum(total, 1) * (discounts[before + taken] - discounts[before])).sum(axis=1)
-
-
-def ideal_dcg(counts, k, gains):
-    """Discounted cumulative gain of the best order of all items; shape (n_query,), float64."""
-    levels = counts.sum(axis=1)[:, ::-1]
-    return _dcg(levels, levels * gains[::-1], k)
-
-
-def ndcg(counts, ties, k, gains):
-    """Normalised discounted cumulative gain of each query.
-
-    Parameters
-    ----------
-    counts : ndarray of shape (n_query, n_bins, n_levels), int64
-    ties : {"expected", "optimistic", "pessimistic"}
-    k : int or None
-        Only the first `k` ranks count, in the ideal order too.
+    limits : tuple of (int or None)
+        Ranks that count; None is the whole ranking. In descending order.
+    sums : ndarray of shape (n_query, n_limits, 4), float64
+        Precisions at relevant ranks, relevant items, discounted gain, average precision over the items found.
+    level_totals : ndarray of shape (n_query, n_levels), int64
+        Database items of each relevance level.
     gains : ndarray of shape (n_levels,), float64
-        Gain of each level, rising, 0 for level 0.
+        Gain of a level, for NDCG.
+    """
+
+    limits: tuple
+    sums: np.ndarray
+    level_totals: np.ndarray
+    gains: np.ndarray
+
+    @property
+    def n_relevant(self):
+        """Relevant items in the database, by query."""
+        return self.level_totals[:, 1:].sum(axis=1)
+
+    def average_precision(self, k=None, divisor="found"):
+        """Average precision by query; shape (n_query,)."""
+        precision, _, _, ratio = self._at(k)
+        if k is not None and divisor == "found":
+            return ratio
+        by = self.n_relevant if k is None or divisor == "relevant" else np.minimum(self.n_relevant, k)
+        return precision / np.maximum(by, 1)
+
+    def ndcg(self, k=None):
+        """NDCG by query, 0 where nothing is relevant; shape (n_query,)."""
+        dcg = self._at(k)[2]
+        n_database = int(self.level_totals[0].sum())
+        discounts = tables(n_database)[1]
+        upto = np.cumsum(self.level_totals[:, ::-1], axis=1)
+        if k is not None:
+            upto = np.minimum(upto, k)
+        ideal = np.diff(discounts[upto], axis=1, prepend=0.0) @ self.gains[::-1]
+        return dcg / np.where(ideal > 0, ideal, 1.0)
+
+    def precision(self, k):
+        """Share of relevant items among the first `k` ranks, or in the whole database where it is smaller."""
+        return self._at(k)[1] / np.minimum(k, self.level_totals.sum(axis=1))
+
+    def recall(self, k):
+        """Share of the relevant items that the first `k` ranks hold; 0 where nothing is relevant."""
+        return self._at(k)[1] / np.maximum(self.n_relevant, 1)
+
+    def _at(self, k):
+        return self.sums[:, self.limits.index(k)].T
+
+    @classmethod
+    def join(cls, parts):
+        """The sums of several blocks of queries as one."""
+        first = parts[0]
+        return cls(
+            first.limits,
+            np.concatenate([part.sums for part in parts]),
+            np.concatenate([part.level_totals for part in parts]),
+            first.gains,
+        )
+
+
+@lru_cache(maxsize=4)
+def tables(n):
+    """Prefix sums of 1 / rank and of 1 / log2(1 + rank), and the latter's terms, for ranks 0..n; read-only, cached."""
+    ranks = np.arange(1, n + 1, dtype=np.longdouble)
+    harmonic, discounts, terms = np.zeros(n + 1), np.zeros(n + 1), np.zeros(n + 1)
+    terms[1:] = 1.0 / np.log2(ranks + 1)
+    harmonic[1:] = np.cumsum(1.0 / ranks)
+    discounts[1:] = np.cumsum(1.0 / np.log2(ranks + 1))
+    for table in (harmonic, discounts, terms):
+        table.setflags(write=False)
+    return harmonic, discounts, terms
+
+
+def gain_table(gain, n_levels):
+    """Gain of each relevance level.
+
+    Parameters
+    ----------
+    gain : {"exponential", "linear"} or array-like
+        ``2**v - 1``; v; or the gains of levels 0, 1, ..., rising from 0, the last one for all levels behind it.
+    n_levels : int
 
     Returns
     -------
-    scores : ndarray of shape (n_query,), float64
-        0 for a query without relevant items.
+    gains : ndarray of shape (n_levels,), float64
+        Exponential gains beyond 2**1000 are scaled down, all of them: NDCG does not change.
     """
-    ideal = ideal_dcg(counts, k, gains)
-    return _dcg(*split_ties(counts, ties, gains), k) / np.where(ideal > 0, ideal, 1.0)
+    levels = np.arange(n_levels, dtype=float)
+    if isinstance(gain, str) and gain in ("exponential", "linear"):
+        if gain == "linear":
+            return levels
+        shift = max(0.0, levels[-1] - 1000)
+        return 2.0 ** (levels - shift) - 2.0**-shift
+    told = None
+    if not isinstance(gain, str):
+        try:
+            told = np.asarray(gain, dtype=float)
+        except (TypeError, ValueError):
+            told = None
+    if told is None or told.ndim != 1 or len(told) < 2:
+        raise ValueError(
+            f'gain must be "exponential", "linear", or a list of gains by number of labels in common: {gain!r}.'
+        )
+    if not np.isfinite(told).all() or told[0] != 0 or (np.diff(told) < 0).any() or told[1] <= 0:
+        raise ValueError(f"gain must rise from 0 for items without a label in common: {told.tolist()}.")
+    return told[np.minimum(np.arange(n_levels), len(told) - 1)]
+
+
+def _limits(ks, n_database):
+    """Rank limits as the kernels take them; beyond the database all of it counts."""
+    return np.array([n_database if k is None else min(int(k), n_database) for k in ks], dtype=np.int64)
+
+
+def order_limits(ks):
+    """Distinct rank limits, None (everything) first, then descending."""
+    distinct = dict.fromkeys(None if k is None else int(k) for k in ks)
+    return tuple(sorted(distinct, key=lambda k: -np.inf if k is None else -k))
+
+
+def score_ties(counts, ties, ks, gains):
+    """Score rankings whose ties have no order of their own.
+
+    Parameters
+    ----------
+    counts : ndarray of shape (n_query, n_groups, n_levels), int64
+    ties : sequence of {"expected", "optimistic", "pessimistic"}
+    ks : tuple of (int or None)
+        From `order_limits`.
+    gains : ndarray of shape (n_levels,)
+
+    Returns
+    -------
+    sums : dict of str to RankSums
+        By tie rule.
+    """
+    n_database = int(counts[0].sum())
+    counts = np.ascontiguousarray(counts)
+    harmonic, discounts, _ = tables(n_database)
+    sums = np.zeros((len(ties), len(counts), len(ks), 4))
+    level_totals = np.zeros((len(counts), counts.shape[2]), np.int64)
+    rules = np.array([_RULES[rule] for rule in ties], dtype=np.int64)
+    ranking.score_ties(counts, rules, _limits(ks, n_database), gains, harmonic, discounts, sums, level_totals)
+    return {rule: RankSums(ks, sums[r], level_totals, gains) for r, rule in enumerate(ties)}
+
+
+def score_stable(counter, counts, start, stop, ks, gains):
+    """Score the queries ``start:stop`` of a `hashers._counting.Counter` with ties in database order.
+
+    Parameters
+    ----------
+    counts : ndarray of shape (stop - start, n_bits + 1, n_levels), int64
+        From ``counter.count(start, stop)``.
+
+    Returns
+    -------
+    sums : RankSums
+    """
+    n_database, relevance = len(counter.database), counter.relevance
+    sums = np.zeros((stop - start, len(ks), 4))
+    query, labels = counter.query[start:stop], relevance.query[start:stop]
+    rest = counts, _limits(ks, n_database), gains, tables(n_database)[2], sums
+    if relevance.is_set:
+        ranking.stable_label_sets(query, labels, counter.database, relevance.database, relevance.sets, *rest)
+    else:
+        ranking.stable_classes(query, labels, counter.database, relevance.database, *rest)
+    return RankSums(ks, sums, counts.sum(axis=1), gains)
