@@ -124,7 +124,7 @@ def _centres(X, n_anchors, rng):
     if n <= n_anchors:
         centres = rows.toarray() if sparse.issparse(rows) else rows
     else:
-        kmeans = KMeans(n_anchors, init="random", n_init=1, max_iter=ITERATIONS, random_state=rng.randint(2**31 - 1))
+        kmeans = KMeans(n_anchors, n_init=1, max_iter=ITERATIONS, random_state=rng.randint(2**31 - 1))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # fewer distinct rows than anchors
             centres = kmeans.fit(rows).cluster_centers_

@@ -6,6 +6,7 @@ from bqp.codes.block_graph_cut import block_graph_cut
 from bqp.codes.bounds import lower_bound
 from bqp.codes.column_sampling import column_sampling, omega_step, v_step
 from bqp.codes.discrete_cyclic import discrete_cyclic
+from bqp.codes.discrete_graph import discrete_graph
 from bqp.codes.latent_factor import latent_factor
 from bqp.codes.learn import learn
 from bqp.codes.matrix_pursuit import matrix_pursuit
@@ -21,6 +22,7 @@ __all__ = [
     "block_graph_cut",
     "column_sampling",
     "discrete_cyclic",
+    "discrete_graph",
     "latent_factor",
     "learn",
     "lower_bound",
