@@ -147,8 +147,8 @@ class BinaryIndex(Index):
         Notes
         -----
         Asymmetric: scores are sums over bytes of table entries in float64, and a table is looked up only for items that
-        may enter the best k. Which may is told by four popcounts: the margins of the bits that differ, each rounded down
-        to one of 16 levels. Three to four times the time of a search by distance.
+        may enter the best k: four popcounts bound a score by the margins of the bits that differ, each rounded down to
+        one of 16 levels. Three to four times the time of a search by distance.
         """
         k = self._check_k(k)
         if asymmetric:
