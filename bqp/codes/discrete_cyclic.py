@@ -358,29 +358,28 @@ class _Run:
     def search(self, points: LabelModel, rng: np.random.Generator, n_restarts: int, max_iterations: int) -> None:
         """Descents from class codes and from random codes, until the time is up or the bound is met.
 
-        The first random start leads through the published rounds: with a feature term they are the first rounds of the
-        descent; without one they are run on all points, which are then merged without loss.
+        The first random start leads through the published rounds, so that the answer is never worse than theirs; without
+        a feature term they are run on all points, which are then merged without loss.
         """
         rows = self.model.rows
         enough = self.model.lower_bound(self.n_bits) * (1.0 + 2.0 * _STALLED)
         starts: list[Callable[[], np.ndarray]] = [lambda: _random_codes(rng, rows.n, self.n_bits)] * n_restarts
-        if points is self.model:
-            starts.insert(1, lambda: rows.unmerge(rows.class_codes(self.n_bits)))
-        else:
-            if n_restarts and (points.name != "hinge" or points.rows.n <= _HINGE_UP_TO):
-                starts[0] = lambda: self.published_start(points, rng)
-            starts.insert(0, lambda: rows.class_codes(self.n_bits))
+        merged = points is not self.model
+        if n_restarts and not (merged and points.name == "hinge" and points.rows.n > _HINGE_UP_TO):
+            starts[0] = lambda: self.published_start(points, rng)
+        class_codes = rows.class_codes if merged else lambda n_bits: rows.unmerge(rows.class_codes(n_bits))
+        starts.insert(0 if merged else 1, lambda: class_codes(self.n_bits))
         for start in starts:
             self.descend(start(), max_iterations)
             if self.course.stopped or (self.best is not None and self.best.objective <= enough):
                 break
 
     def published_start(self, points: LabelModel, rng: np.random.Generator) -> np.ndarray:
-        """The best codes of the published rounds on all points, merged: their objective is no higher."""
+        """The best codes of the published rounds on all points; merging them does not raise their objective."""
         course = Course(None, self.course.time_left())
-        run = _Run(points, self.n_bits, None, course, True, np.copy)
+        run = _Run(points, self.n_bits, self.refit, course, True, np.copy)
         run.repeat(_random_codes(rng, points.rows.n, self.n_bits), _PUBLISHED_ITERATIONS)
         if course.stopped == "interrupted":
             self.course.interrupt()
         assert run.best is not None
-        return _best_members(points, run.best.B)
+        return run.best.B if points is self.model else _best_members(points, run.best.B)

@@ -192,8 +192,7 @@ def test_default_falls_and_is_never_worse(problem, variant, q, with_features):
     if not with_features:
         assert result.objective == pytest.approx(VALUES[variant](Y, a, result.B, 0.5), abs=1e-9)
     published = codes.discrete_cyclic(S, q, mode="published", **options)
-    if not with_features:
-        assert result.objective <= published.stats["best_objective"] * (1 + 1e-9)
+    assert result.objective <= published.stats["best_objective"] * (1 + 1e-9)
     init = random_codes(rng, S.n, q)
     better = codes.discrete_cyclic(S, q, init=init, **options)
     if not with_features:
