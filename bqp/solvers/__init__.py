@@ -5,10 +5,21 @@ from bqp.solvers.box_relaxation import BoxRelaxation
 from bqp.solvers.coordinate_descent import CoordinateDescent
 from bqp.solvers.exact import Exact
 from bqp.solvers.graph_cut import GraphCut
+from bqp.solvers.simulated_annealing import SimulatedAnnealing
 from bqp.solvers.tabu_search import TabuSearch
 
-__all__ = ["REGISTRY", "BoxRelaxation", "CoordinateDescent", "Exact", "GraphCut", "Solver", "TabuSearch"]
+__all__ = [
+    "REGISTRY",
+    "BoxRelaxation",
+    "CoordinateDescent",
+    "Exact",
+    "GraphCut",
+    "SimulatedAnnealing",
+    "Solver",
+    "TabuSearch",
+]
 
 REGISTRY: dict[str, type[Solver]] = {
-    solver.name: solver for solver in (CoordinateDescent, TabuSearch, GraphCut, BoxRelaxation, Exact)
+    solver.name: solver
+    for solver in (CoordinateDescent, TabuSearch, SimulatedAnnealing, GraphCut, BoxRelaxation, Exact)
 }

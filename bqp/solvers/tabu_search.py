@@ -22,7 +22,6 @@ __all__ = ["TabuSearch"]
 
 _CHUNK_SECONDS = 0.05
 _DEFAULT_WALKS = 16
-_DESCENT_VISITS = 100_000  # looked at before the clock is
 
 
 class TabuSearch(Solver):
@@ -112,7 +111,7 @@ class TabuSearch(Solver):
                 walk = storage.start(x0)
             elif k < self.elite_size or len(elite) < 2:
                 walk = storage.start((2 * rng.integers(0, 2, size=n, dtype=np.int8) - 1).astype(np.int8))
-                self._descend(walk, limit, abort, made)
+                walk.sink(limit, abort, made)
             else:
                 first, second = rng.choice(len(elite), size=2, replace=False)
                 walk = storage.start(np.frombuffer(elite[first][1], dtype=np.int8))
@@ -132,19 +131,6 @@ class TabuSearch(Solver):
 
         limit = self.n_restarts or (None if run.budget.is_open_ended else _DEFAULT_WALKS)
         run_walks(run, walk_from, seeds, n_jobs, limit, commit, epoch_size=4)
-
-    @staticmethod
-    def _descend(walk, limit: int, abort, made: list[int]) -> None:
-        """Sweep to a local optimum: far cheaper than to get there by the best move each time."""
-        order = np.arange(walk.n, dtype=np.int32)
-        before = -1
-        while before < made[0] < limit and not abort():
-            before = made[0]
-            position = 0
-            while position < walk.n and made[0] < limit and not abort():
-                stop = min(walk.n, position + _DESCENT_VISITS)
-                position, moves = walk.descend(order, position, stop, limit - made[0])
-                made[0] += moves
 
     @staticmethod
     def _relink(walk, goal: np.ndarray, limit: int, advance, abort, rng, made: list[int]) -> None:

@@ -23,6 +23,9 @@ DENSE_FROM = 0.05  # density from which dense rows beat CSR
 DENSE_UP_TO = 20_000  # variables up to which a sparse matrix is written out at all
 REBUILD_AFTER = 100_000  # moves after which inexact deltas are computed afresh
 _BLOCK = 128
+_DESCENT_VISITS = 100_000  # looked at before the clock is
+EXPONENTIALS = -np.log1p(-(np.arange(2**14) + 0.5) / 2**14)
+"""Quantiles of the exponential distribution; a uniform draw from them is a draw of it, up to 10.4."""
 
 
 def prepare(problem: BQP) -> Storage:
@@ -151,6 +154,33 @@ class Walk(ABC):
     @abstractmethod
     def _descend_greedy(self, tol, max_moves) -> tuple[bool, int]: ...
 
+    def anneal(self, temperatures, start: int, stop: int, max_moves: int, state: np.ndarray) -> tuple[int, int]:
+        """Metropolis sweeps start:stop, at ``temperatures[sweep]`` in the walk's unit; returns (next sweep, moves).
+
+        ``state[0]`` is the random word, odd.
+        """
+        moves = 0
+        while start < stop and moves < max_moves:
+            allowed = self._until_rebuild(max_moves - moves)
+            start, made = self._anneal(temperatures, start, stop, allowed, state)
+            moves += self._count(made)
+        return int(start), moves
+
+    def sink(self, limit: int, abort, made: list[int]) -> None:
+        """Sweep to a local optimum, in pieces; ``made[0]`` counts the moves, up to `limit`, for whoever interrupts."""
+        order = np.arange(self.n, dtype=np.int32)
+        before = -1
+        while before < made[0] < limit and not abort():
+            before = made[0]
+            position = 0
+            while position < self.n and made[0] < limit and not abort():
+                stop = min(self.n, position + _DESCENT_VISITS)
+                position, moves = self.descend(order, position, stop, limit - made[0])
+                made[0] += moves
+
+    @abstractmethod
+    def _anneal(self, temperatures, start, stop, max_moves, state) -> tuple[int, int]: ...
+
     def settle(self) -> None:
         """Make the present assignment the best one (after a descent, which never rises)."""
         self.best_x[:] = self.x
@@ -234,6 +264,14 @@ class DenseWalk(Walk):
             self.storage.rows, 2.0, self.x, self.delta, self.n, tol, max_moves, self.energies
         )  # fmt: skip
 
+    def _anneal(self, temperatures, start, stop, max_moves, state):
+        from bqp.kernels.annealing import anneal_dense
+
+        return anneal_dense(
+            self.storage.rows, 2.0, self.x, self.delta, self.n, temperatures, start, stop, EXPONENTIALS, max_moves,
+            state, self.energies,
+        )  # fmt: skip
+
     def _tabu(self, max_moves, tenure, spread, stall, target, aspirate):
         from bqp.kernels.tabu import tabu_dense
 
@@ -288,6 +326,14 @@ class SparseWalk(Walk):
 
         return descend_sparse_greedy(*self._csr(), 2.0, self.x, self.delta, self.n, tol, max_moves, self.energies)
 
+    def _anneal(self, temperatures, start, stop, max_moves, state):
+        from bqp.kernels.annealing import anneal_sparse
+
+        return anneal_sparse(
+            *self._csr(), 2.0, self.x, self.delta, self.n, temperatures, start, stop, EXPONENTIALS, max_moves, state,
+            self.energies,
+        )  # fmt: skip
+
     def _tabu(self, max_moves, tenure, spread, stall, target, aspirate):
         from bqp.kernels.tabu import tabu_sparse
 
@@ -337,6 +383,8 @@ class StructuredStorage(Storage):
             return 0.0
         terms = self.problem.Q.abs_row_sums().max(initial=0.0) + np.abs(self.diagonal).max(initial=0.0)
         return 1e-12 * float(4.0 * terms + 2.0 * np.abs(self.problem.c).max(initial=0.0))
+
+    unit = 1.0
 
     def start(self, x):
         return StructuredWalk(self, x, 1.0, self.exact, np.float64, 1e300)
@@ -399,6 +447,16 @@ class StructuredWalk(Walk):
         return descend_structured_greedy(
             *s.arrays(), s.diagonal, s.problem.c, self.x[: self.n], self.t, self.field, tol, max_moves, self.energies
         )
+
+    def _anneal(self, temperatures, start, stop, max_moves, state):
+        from bqp.kernels.annealing import anneal_structured
+
+        self._projections()
+        s = self.storage
+        return anneal_structured(
+            *s.arrays(), s.diagonal, s.problem.c, self.x[: self.n], self.t, self.field, temperatures, start, stop,
+            EXPONENTIALS, max_moves, state, self.energies,
+        )  # fmt: skip
 
     def _tabu(self, max_moves, tenure, spread, stall, target, aspirate):
         from bqp.kernels.tabu import tabu_structured

@@ -3,6 +3,8 @@
 Shen, Shen, Liu and Shen, "Supervised discrete hashing", CVPR 2015.
 """
 
+import numpy as np
+
 from hashers.base import CoupledHasher
 
 __all__ = ["SDH"]
@@ -26,6 +28,9 @@ class SDH(CoupledHasher):
         Weight of the feature term; 0 leaves it out, and codes depend on labels alone.
     regularization : float
         lambda.
+    start : {"random", "class-codes"}
+        First codes of the default mode: random ones, as published; or the best of Hadamard codes of the classes and a
+        random start. The latter has the lower objective, and a lower MAP: see Notes.
     mode : {"default", "published"}
         "published" repeats the authors' rounds from random codes and returns the last ones.
     n_jobs : int, optional
@@ -51,6 +56,10 @@ class SDH(CoupledHasher):
     -----
     Needs labels or label sets: pairs have no label vectors.
 
+    With one label a point, Hadamard codes of the classes minimise the objective, so that nothing is left for the codes
+    to learn: all pairs of classes are equally far apart. What descent finds from random codes is worse by a few
+    percent of the objective and better by a point of MAP at 64 bits on Fashion-MNIST, hence the default start.
+
     References
     ----------
     Shen, Shen, Liu and Shen, "Supervised discrete hashing", CVPR 2015.
@@ -71,6 +80,7 @@ class SDH(CoupledHasher):
         loss="squared",
         nu=1e-5,
         regularization=1.0,
+        start="random",
         mode="default",
         n_jobs=None,
         random_state=None,
@@ -82,6 +92,7 @@ class SDH(CoupledHasher):
         self.loss = loss
         self.nu = nu
         self.regularization = regularization
+        self.start = start
         self.mode = mode
         self.n_jobs = n_jobs
         self.random_state = random_state
@@ -91,6 +102,11 @@ class SDH(CoupledHasher):
     def _learn_jointly(self, S, refit, n_bits, n_jobs, rng, callback):
         from bqp import codes
 
+        if self.start not in ("random", "class-codes"):
+            raise ValueError(f'start must be "random" or "class-codes": {self.start!r}.')
+        init = None
+        if self.start == "random" and self.mode == "default":
+            init = np.where(np.random.default_rng(rng).random((S.n, n_bits)) < 0.5, -1, 1)
         return codes.discrete_cyclic(
             S,
             n_bits=n_bits,
@@ -100,6 +116,7 @@ class SDH(CoupledHasher):
             regularization=self.regularization,
             refit=refit,
             mode=self.mode,
+            init=init,
             rng=rng,
             n_jobs=n_jobs,
             callback=callback,
