@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hashers import datasets, functions, index, metrics, packing
+    from hashers import datasets, functions, index, metrics, model_selection, packing
     from hashers.base import Hasher
     from hashers.functions import BalancedFunction, ClassifierFunction, KernelFunction, LinearFunction, TreesFunction
     from hashers.methods import COSDISH, FSDH, HBMP, SDH, TSH, AffHash, FastHash, HadamardHash, TripletHash
@@ -32,6 +32,7 @@ __all__ = [
     "functions",
     "index",
     "metrics",
+    "model_selection",
     "packing",
 ]
 
