@@ -3,8 +3,6 @@
 Shen, Shen, Liu and Shen, "Supervised discrete hashing", CVPR 2015.
 """
 
-import numpy as np
-
 from hashers.base import CoupledHasher
 
 __all__ = ["SDH"]
@@ -29,8 +27,9 @@ class SDH(CoupledHasher):
     regularization : float
         lambda.
     start : {"random", "class-codes"}
-        First codes of the default mode: random ones, as published; or the best of Hadamard codes of the classes and a
-        random start. The latter has the lower objective, and a lower MAP: see Notes.
+        Where the default mode begins: "random" goes on from what the published rounds find from random codes;
+        "class-codes" takes the best of that and Hadamard codes of the classes, which have the lower objective and the
+        lower MAP: see Notes.
     mode : {"default", "published"}
         "published" repeats the authors' rounds from random codes and returns the last ones.
     n_jobs : int, optional
@@ -104,20 +103,18 @@ class SDH(CoupledHasher):
 
         if self.start not in ("random", "class-codes"):
             raise ValueError(f'start must be "random" or "class-codes": {self.start!r}.')
-        init = None
+        settings = {
+            "n_bits": n_bits,
+            "variant": "sdh",
+            "loss": self.loss,
+            "nu": self.nu,
+            "regularization": self.regularization,
+            "refit": refit,
+            "rng": rng,
+            "n_jobs": n_jobs,
+            "callback": callback,
+        }
         if self.start == "random" and self.mode == "default":
-            init = np.where(np.random.default_rng(rng).random((S.n, n_bits)) < 0.5, -1, 1)
-        return codes.discrete_cyclic(
-            S,
-            n_bits=n_bits,
-            variant="sdh",
-            loss=self.loss,
-            nu=self.nu,
-            regularization=self.regularization,
-            refit=refit,
-            mode=self.mode,
-            init=init,
-            rng=rng,
-            n_jobs=n_jobs,
-            callback=callback,
-        )
+            published = codes.discrete_cyclic(S, mode="published", certify=False, **settings)
+            settings["init"] = published.stats["best_B"]
+        return codes.discrete_cyclic(S, mode=self.mode, **settings)

@@ -75,7 +75,7 @@ def test_labels(name, digits, held_out):
     assert hasher.result_.ksh_objective == pytest.approx(S.ksh_objective(hasher.result_.B))
     assert hasher.result_.ksh_lower_bound <= hasher.result_.ksh_objective
     score = metrics.mean_average_precision(hasher.transform(held_out[0]), hasher.transform(X), held_out[1], y)
-    assert score > 0.85
+    assert score > 0.75  # 60 anchors, 300 training rows: LSH has 0.35
     again = clone(hasher).set_params(n_jobs=2).fit(X, y)
     np.testing.assert_array_equal(again.codes_, hasher.codes_)
     np.testing.assert_array_equal(again.decision_function(X), hasher.decision_function(X))
