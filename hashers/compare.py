@@ -3,7 +3,8 @@
 Protocol: queries are held out; the hasher is fitted to the rows `train` of the database; each query ranks the database
 by Hamming distance. Database codes are what the hash functions give ("hashed") or, for the training rows, the codes
 that were learned from their labels ("learned"). Where the database holds more than the training rows, "learned" ranks
-the training rows only.
+the training rows only. A method without codes (`hashers.registry.MethodEntry.has_codes`) ranks by real numbers that it
+gives to queries and database alike; its row says so by having no code length.
 """
 
 from __future__ import annotations
@@ -22,6 +23,15 @@ from hashers.registry import MethodSpec, make_function, parse_method
 __all__ = ["DATABASES", "Comparison", "Run", "Task"]
 
 DATABASES = ("hashed", "learned")
+OF_CODES = (
+    "objective",
+    "lower_bound",
+    "relative_gap",
+    "ksh_objective",
+    "ksh_lower_bound",
+    "ksh_normalised",
+    "ksh_gap",
+)
 RADIUS = 2
 WARM_UP_ROWS = 64
 
@@ -34,18 +44,22 @@ class Task:
     ----------
     method : MethodSpec
     function : str
-        A name of `hashers.registry.FUNCTIONS`; "random" for methods that take no function.
-    n_bits, seed : int
+        A name of `hashers.registry.FUNCTIONS`; for methods that take none what the entry calls its own, such as
+        "random".
+    n_bits : int or None
+        None for methods without codes.
+    seed : int
     """
 
     method: MethodSpec
     function: str
-    n_bits: int
+    n_bits: int | None
     seed: int
 
     def __str__(self):
+        length = "" if self.n_bits is None else f", {self.n_bits} bits"
         seed = f", seed {self.seed}" if self.seed else ""
-        return f"{self.method.text}, {self.function}, {self.n_bits} bits{seed}"
+        return f"{self.method.text}, {self.function}{length}{seed}"
 
 
 @dataclass(frozen=True)
@@ -57,12 +71,12 @@ class Run:
     task : Task
     row : dict
         The row of the table: names and meanings in `Comparison.run`.
-    packed_query, packed_database : ndarray of shape (n, ceil(n_bits / 8)), uint8
-        Hashed codes.
+    packed_query, packed_database : ndarray of shape (n, ceil(n_bits / 8)), uint8, or None
+        Hashed codes; None for a method without codes, as are `codes_train` and `curve`.
     codes_train : ndarray of shape (n_train, n_bits), int8
         ``codes_`` of the hasher: learned where the method learns codes, hashed otherwise.
     average_precision : ndarray of shape (n_query,), float64
-        Of each query against the hashed database.
+        Of each query against the hashed database, or the ranking by real numbers.
     curve : hashers.metrics.PrecisionRecall
         Of the hashed database.
     bits : list of dict
@@ -71,9 +85,9 @@ class Run:
 
     task: Task
     row: dict[str, Any]
-    packed_query: np.ndarray
-    packed_database: np.ndarray
-    codes_train: np.ndarray
+    packed_query: Any
+    packed_database: Any
+    codes_train: Any
     average_precision: np.ndarray
     curve: Any
     bits: list[dict[str, Any]] = field(default_factory=list)
@@ -93,6 +107,7 @@ class Comparison:
     methods : sequence of str
         In the notation of `hashers.registry.parse_method`.
     bits : sequence of int
+        Methods with a bit for each class run once, with that length.
     functions : sequence of str
         Names of `hashers.registry.FUNCTIONS`.
     database : {"hashed", "learned"}
@@ -147,14 +162,14 @@ class Comparison:
         self.bits = [_integer(n_bits, "number of bits", 1) for n_bits in _distinct(bits, "bits")]
         for name in _distinct(functions, "functions"):
             make_function(name)
+        self.train = self._choose_train(n_train)
         self.tasks = [
             Task(method, function, n_bits, seed)
             for method in map(parse_method, _distinct(methods, "methods"))
-            for function in (functions if method.entry.takes_function else ["random"])
-            for n_bits in self.bits
+            for function in (functions if method.entry.takes_function else [method.entry.own_function])
+            for n_bits in self._lengths(method.entry)
             for seed in self.seeds
         ]
-        self.train = self._choose_train(n_train)
         self.train_is_database = len(self.train) == len(dataset.database)
         self.runs: list[Run] = []
 
@@ -211,7 +226,9 @@ class Comparison:
             optimal); map, map_stable, precision_radius2 (database codes as `database` says), map_hashed, map_learned,
             map_stable_hashed, map_stable_learned, precision_radius2_hashed, precision_radius2_learned; n_query,
             n_database, n_train, n_distinct (distinct database codes, hashed); seconds_codes, seconds_function,
-            seconds_encode (queries and database), seconds_evaluate. What does not exist, or is not finite, is None.
+            seconds_encode (queries and database), seconds_evaluate. What does not exist, or is not finite, is None: of
+            a method without codes all that is about codes, while map, map_stable and their "hashed" twins are of its
+            ranking by real numbers.
         """
         return self._measure(task, self.train, self.dataset.query, self.dataset.database)
 
@@ -224,6 +241,8 @@ class Comparison:
         clock = _Clock()
         hasher.fit(X[train], y[train])
         seconds_fit = clock.lap()
+        if not task.method.entry.has_codes:
+            return self._measure_numbers(task, hasher, (train, query, database), seconds_fit)
         result = getattr(hasher, "result_", None)
         B_query, B_database = hasher.transform(X[query]), hasher.transform(X[database])
         seconds_encode = clock.lap()
@@ -233,18 +252,11 @@ class Comparison:
         seconds_codes = 0.0 if result is None else float(result.time)
         solutions = [] if result is None else list(result.bits)
         row = {
-            "dataset": self.dataset.name,
-            "method": task.method.text,
-            "function": task.function,
-            "n_bits": task.n_bits,
-            "seed": task.seed,
-            "database": self.database,
+            **self._heading(task),
             **_objectives(result, hasher.codes_, y[train]),
             "bits_optimal": None if result is None else sum(s.status.value == "optimal" for s in solutions),
             **_score_columns({"hashed": hashed, "learned": learned}, self.database),
-            "n_query": len(query),
-            "n_database": len(database),
-            "n_train": len(train),
+            **_sizes(train, query, database),
             "n_distinct": len(np.unique(packing.pack(B_database), axis=0)),
             "seconds_codes": seconds_codes,
             "seconds_function": max(0.0, seconds_fit - seconds_codes),
@@ -261,6 +273,52 @@ class Comparison:
             curve=hashed.curve,
             bits=[_bit(solution) for solution in solutions],
         )
+
+    def _measure_numbers(self, task, ranker, rows, seconds_fit):
+        """The run of a fitted method that ranks by real numbers; `rows` are those of training, query, database."""
+        from hashers.baselines.posterior import rank_by_scores
+
+        train, query, database = rows
+        X, y = self.dataset.X, self.y
+        clock = _Clock()
+        P_query, P_database = ranker.embed(X[query]), ranker.embed(X[database])
+        seconds_encode = clock.lap()
+        found = rank_by_scores(
+            P_query, P_database, y[query], y[database], ties=("expected", "stable"), n_jobs=self.n_jobs
+        )
+        scores = _Scores(found["expected"], float(found["stable"].mean()), None, None)
+        row = {
+            **self._heading(task),
+            **dict.fromkeys(OF_CODES),
+            "bits_optimal": None,
+            **_score_columns({"hashed": scores, "learned": None}, self.database),
+            **_sizes(train, query, database),
+            "n_distinct": None,
+            "seconds_codes": 0.0,
+            "seconds_function": seconds_fit,
+            "seconds_encode": seconds_encode,
+            "seconds_evaluate": clock.lap(),
+        }
+        return Run(task, row, None, None, None, found["expected"], None)
+
+    def _heading(self, task):
+        return {
+            "dataset": self.dataset.name,
+            "method": task.method.text,
+            "function": task.function,
+            "n_bits": task.n_bits,
+            "seed": task.seed,
+            "database": self.database,
+        }
+
+    def _lengths(self, entry):
+        """Code lengths that a method runs with."""
+        if not entry.has_codes:
+            return [None]
+        if entry.takes_bits:
+            return self.bits
+        y = self.y[self.train]
+        return [y.shape[1] if y.ndim == 2 else len(np.unique(y[y >= 0]))]
 
     def _scores(self, B_query, B_database, y_query, y_database):
         from hashers import metrics
@@ -290,7 +348,7 @@ class _Scores:
 
     average_precision: np.ndarray
     map_stable: float
-    precision_radius2: float
+    precision_radius2: float | None
     curve: Any
 
 
@@ -323,8 +381,12 @@ def similarity(y):
     return supervision.from_labels(y) if y.ndim == 1 else supervision.from_label_sets(y)
 
 
+def _sizes(train, query, database):
+    return {"n_query": len(query), "n_database": len(database), "n_train": len(train)}
+
+
 def _objectives(result, codes, y):
-    """Objectives and bounds of a code result; the yardstick alone where nothing was learned from labels."""
+    """Objectives and bounds of a code result, columns `OF_CODES`; the yardstick alone where none was learned."""
     n, q = codes.shape
     if result is None:
         objective = bound = ksh_bound = None

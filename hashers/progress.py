@@ -41,7 +41,7 @@ def cells(row):
     return [
         row["method"],
         row["function"],
-        str(row["n_bits"]),
+        "" if row["n_bits"] is None else str(row["n_bits"]),
         _number(row["ksh_normalised"], 4),
         _number(_bound(row), 4),
         "" if row["ksh_gap"] is None else f"{100 * row['ksh_gap']:.2f} %",

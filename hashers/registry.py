@@ -29,6 +29,15 @@ class MethodEntry:
         Whether ``:SOLVER`` (a name of `bqp.available_solvers`) sets the argument `solver`.
     takes_function : bool
         Whether the class takes a hash function; without one it is run once per code length.
+    takes_bits : bool
+        Whether the code length can be chosen; otherwise there is a bit for each class, and it is run once per function.
+    has_codes : bool
+        Whether items are ranked by codes; otherwise by real numbers, which the class itself scores
+        (`hashers.baselines.Posterior`).
+    own_function : str
+        What tables call the hash function of a class that takes none.
+    settings : mapping
+        Arguments of the class that the entry sets.
     about : str
         One sentence for help texts and reports.
     """
@@ -38,6 +47,10 @@ class MethodEntry:
     words: Mapping[str, tuple[str, ...] | Mapping[str, Any]] = field(default_factory=dict)
     takes_solver: bool = False
     takes_function: bool = True
+    takes_bits: bool = True
+    has_codes: bool = True
+    own_function: str = "own"
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def value(self, argument, word):
         """What a word stands for."""
@@ -107,6 +120,28 @@ METHODS: dict[str, MethodEntry] = {
         "hashers.baselines.lsh:LSH",
         "Signs of random projections, without labels: the floor that a supervised method must clear.",
         takes_function=False,
+        own_function="random",
+    ),
+    "itq": MethodEntry(
+        "hashers.baselines.itq:ITQ",
+        "Iterative quantisation, without labels: principal components, rotated so that their signs lose least.",
+        takes_function=False,
+    ),
+    "sh": MethodEntry(
+        "hashers.baselines.sh:SH",
+        "Spectral hashing, without labels: signs of sinusoids along principal axes.",
+        takes_function=False,
+    ),
+    "one-hot": MethodEntry(
+        "hashers.baselines.one_hot:OneHot",
+        "A plain classifier whose predicted class is the code, one bit a class: what a hash must beat.",
+        takes_bits=False,
+    ),
+    "posterior": MethodEntry(
+        "hashers.baselines.posterior:Posterior",
+        "Ranking by inner products of class probabilities, real numbers and not a hash: the topline of the function.",
+        takes_bits=False,
+        has_codes=False,
     ),
 }
 
@@ -150,18 +185,22 @@ class MethodSpec:
         Parameters
         ----------
         n_bits : int
+            Left out for methods whose code length follows from the labels.
         function : hash function, optional
             Left out for methods that take none.
-        n_jobs : int
-        random_state : int
+        n_jobs, random_state : int
+            Left out for methods that take none.
         """
-        arguments: dict[str, Any] = dict(self.settings, n_bits=n_bits, random_state=random_state)
         cls = _load(self.entry.path)
-        accepted = cls._get_param_names()
+        arguments: dict[str, Any] = {**self.entry.settings, **self.settings}
+        if self.entry.takes_bits:
+            arguments["n_bits"] = n_bits
         if self.entry.takes_function:
             arguments["function"] = function
-        if "n_jobs" in accepted:
-            arguments["n_jobs"] = n_jobs
+        accepted = cls._get_param_names()
+        for name, value in (("n_jobs", n_jobs), ("random_state", random_state)):
+            if name in accepted:
+                arguments[name] = value
         return cls(**arguments)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
+from hashers.registry import FUNCTIONS
 from hashers.report.summary import gap_of
 from hashers.report.svg import Axis, Series, chart, legend, log_ticks
 from hashers.report.wording import plural
@@ -30,7 +31,7 @@ def series_styles(groups):
     """
     methods = list(dict.fromkeys(group.method for group in groups))
     pairs = list(dict.fromkeys(group.key for group in groups))
-    functions = {function for _, function in pairs} - {"random"}
+    functions = {function for _, function in pairs} & set(FUNCTIONS)
     if len(functions) > 2:
         return {pair: (k, False) for k, pair in enumerate(pairs)}
     return {pair: (methods.index(pair[0]), pair[1] == "linear" and len(functions) > 1) for pair in pairs}

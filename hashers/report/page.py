@@ -58,14 +58,17 @@ def build_page(comparison: Comparison, command=None, seconds=SECONDS):
     Raises
     ------
     ValueError
-        If no run is finished.
+        If no run is finished, or none has codes.
     """
     if not comparison.runs:
         raise ValueError("no run is finished: nothing to report. Run the comparison first.")
-    groups = groups_of(comparison.runs)
+    everything = groups_of(comparison.runs)
+    groups = [group for group in everything if group.n_bits is not None]
+    if not groups:
+        raise ValueError("no finished run has codes: nothing to report. Compare at least one method that hashes.")
     solved = race(comparison, seconds)
     parts = [
-        ("results", "Results", "Results", results(comparison, groups)),
+        ("results", "Results", "Results", results(comparison, everything)),
         ("retrieval", "Retrieval", "Retrieval", sections.retrieval(groups)),
         ("samples", "Sample queries", "Sample queries", samples(comparison, groups)),
         ("codes", "Codes", "How good the codes are", codes(comparison, groups)),

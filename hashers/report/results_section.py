@@ -30,10 +30,18 @@ def results(comparison, groups):
     columns = _columns(comparison.runs, groups)
     seeds = f" Means over {len(comparison.seeds)} seeds, ± one standard deviation." if several else ""
     return (
-        f'<p>The best value of each quality column is marked. Click a heading to sort.{seeds}</p><div class="scroll">'
+        f"<p>The best value of each quality column is marked{_among(groups)}. Click a heading to sort.{seeds}</p>"
+        '<div class="scroll">'
         f'<table class="sortable wide"><thead>{_heads(columns)}</thead><tbody>{_body(columns, groups)}</tbody></table>'
         f"</div>{_meanings(comparison, any(column.name == 'Bound' for column in columns))}"
     )
+
+
+def _among(groups):
+    """What the marks are about where some rows have no codes."""
+    if all(group.n_bits is not None for group in groups):
+        return ""
+    return "; rows without bits rank by real numbers, a yardstick and not a hash, and are left out of that"
 
 
 def _columns(runs, groups):
@@ -78,7 +86,8 @@ def _heads(columns):
 def _body(columns, groups):
     best = {}
     for column in columns:
-        numbers = [number for group in groups if (number := column.value(group)) is not None]
+        coded = [group for group in groups if group.n_bits is not None]
+        numbers = [number for group in coded if (number := column.value(group)) is not None]
         if column.best is not None and len(numbers) > 1:
             best[column] = column.form(column.best(numbers))
     lines, last = [], None
@@ -91,7 +100,7 @@ def _body(columns, groups):
                 cells.append('<td data-value=""></td>')
                 continue
             shown = column.form(number)
-            marked = ' class="best"' if shown == best.get(column) else ""
+            marked = ' class="best"' if shown == best.get(column) and group.n_bits is not None else ""
             spread = group.spread(column.spread) if column.spread else None
             more = f" <small>± {spread:.3f}</small>" if spread is not None else ""
             cells.append(f'<td{marked} data-value="{number!r}">{shown}{more}</td>')

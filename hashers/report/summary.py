@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hashers.registry import FUNCTIONS
+
 __all__ = [
     "ClassCodes",
     "Group",
@@ -25,7 +27,7 @@ CLOSE = 0.005  # differences in MAP up to this do not decide which group is the 
 
 @dataclass(frozen=True)
 class Group:
-    """The runs of one method, function and code length: one a seed."""
+    """The runs of one method, function and code length (None without codes): one a seed."""
 
     method: str
     function: str
@@ -35,7 +37,7 @@ class Group:
     @property
     def name(self):
         """Method and function, as the figures call them."""
-        return self.method if self.function == "random" else f"{self.method}, {self.function}"
+        return f"{self.method}, {self.function}" if self.function in FUNCTIONS else self.method
 
     @property
     def key(self):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hashers.registry import FUNCTIONS
+
 __all__ = ["bytes_of", "described", "duration", "excess", "plural", "seconds", "share"]
 
 
@@ -60,6 +62,6 @@ def duration(value):
 
 def described(group):
     """Method and function in words."""
-    if group.function == "random":
+    if group.function not in FUNCTIONS:
         return f"{group.method} (random projections)" if group.method == "lsh" else group.method
     return f"{group.method} with {group.function} hash functions"

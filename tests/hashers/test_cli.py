@@ -155,7 +155,7 @@ def test_a_failing_method_leaves_the_report_of_the_rows_before_it(tmp_path):
 
 def test_help_names_methods_and_functions():
     text = " ".join(run("compare", "--help").stdout.split())
-    assert "tsh, lsh" in text and "linear, kernel" in text and "hashed|learned" in text
+    assert "Names: tsh, " in text and "linear, kernel" in text and "hashed|learned" in text
 
 
 def test_import_loads_neither_typer_nor_matplotlib():

@@ -203,7 +203,7 @@ def test_an_interrupted_run_is_dropped(digits):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"methods": ["tshh"]}, "unknown method 'tshh'. Known are tsh, lsh"),
+        ({"methods": ["tshh"]}, f"unknown method 'tshh'. Known are {', '.join(registry.METHODS)}"),
         ({"methods": []}, "methods is empty"),
         ({"methods": ["lsh", "lsh"]}, "'lsh' twice"),
         ({"methods": ["tsh-linear"]}, "unknown word 'linear'"),
@@ -229,15 +229,89 @@ def test_every_method_of_the_table_can_be_made():
         words = [name, *(f"{name}-{word}" for group in entry.words.values() for word in group)]
         for text in words:
             hasher = parse_method(text).make(8, registry.make_function("linear"), 1, 0)
-            assert hasher.n_bits == 8
+            assert not entry.takes_bits or hasher.n_bits == 8
+            assert all(getattr(hasher, argument) == value for argument, value in entry.settings.items())
     assert parse_method("tsh").in_force()["loss"] == "ksh"
 
 
 def test_the_default_words_are_the_defaults_of_the_class():
     for name, entry in registry.METHODS.items():
-        spec = parse_method(name)
-        hasher = spec.make(8)
-        assert all(getattr(hasher, argument) == words[0] for argument, words in entry.words.items())
+        hasher = parse_method(name).make(8)
+        for argument, words in entry.words.items():
+            value = getattr(hasher, argument)  # None: what the default mode takes, in words the first
+            assert value is None or value == entry.value(argument, next(iter(words)))
+
+
+def test_a_bit_for_each_class_is_one_row_whatever_the_lengths(digits):
+    comparison = Comparison(
+        digits, methods=["one-hot", "itq"], bits=[4, 8], functions=["linear", "kernel"], seeds=[0, 1], n_train=200
+    )
+    lengths = [(task.method.text, task.function, task.n_bits) for task in comparison.tasks]
+    assert lengths[::2] == [
+        ("one-hot", "linear", 10),
+        ("one-hot", "kernel", 10),
+        ("itq", "own", 4),
+        ("itq", "own", 8),
+    ]
+    comparison.warm_up()
+    run = next(iter(comparison))
+    assert set(run.row) == COLUMNS and run.row["n_bits"] == 10 and run.row["n_distinct"] <= 10
+    assert not run.learned and run.codes_train.shape == (200, 10)
+
+
+def test_a_bit_for_each_class_counts_those_of_the_training_rows():
+    y = np.random.RandomState(0).randint(0, 4, 150)
+    y[20:120] = np.where(y[20:120] == 3, 0, y[20:120])
+    y[20:40] = -1
+    data = make_data(y)
+    data = Dataset(data.name, data.X, y, np.arange(10), np.arange(40, 150), np.arange(20, 120))
+    data.y[:10] = np.arange(10) % 3
+    (run,) = list(Comparison(data, methods=["one-hot"], bits=[5], functions=["linear"]))
+    assert run.row["n_bits"] == 3 and run.codes_train.shape == (100, 3)
+    Y = (np.random.RandomState(1).rand(150, 5) < 0.4).astype(np.uint8)
+    (run,) = list(Comparison(make_data(Y), methods=["one-hot"], bits=[4], functions=["linear"]))
+    assert run.row["n_bits"] == 5 and run.codes_train.shape == (130, 5)
+
+
+@pytest.mark.parametrize("database", ["hashed", "learned"])
+def test_a_method_without_codes_ranks_by_numbers(digits, database):
+    comparison = Comparison(
+        digits, methods=["posterior", "lsh"], bits=[8], functions=["linear"], n_train=300, database=database
+    )
+    comparison.warm_up()
+    run, _ = list(comparison)
+    assert str(run.task) == "posterior, linear"
+    assert set(run.row) == COLUMNS and run.row["n_bits"] is None
+    assert json.loads(json.dumps(run.row, allow_nan=False)) == run.row
+    assert all(run.row[name] >= 0 for name in run.row if name.startswith("seconds"))
+    assert all(run.row[name] is None for name in run.row if "ksh" in name or "radius" in name or "learned" in name)
+    assert run.packed_query is run.packed_database is run.codes_train is run.curve is None and not run.learned
+    model = run.task.method.make(None, registry.make_function("linear"), 1, 0)
+    model.fit(digits.X[comparison.train], digits.y[comparison.train])
+    found = model.average_precision(
+        *(digits.X[rows] for rows in (digits.query, digits.database)),
+        *(digits.y[rows] for rows in (digits.query, digits.database)),
+    )
+    np.testing.assert_allclose(run.average_precision, found)
+    assert run.row["map_hashed"] == pytest.approx(found.mean()) and run.row["map_stable_hashed"] > 0.7
+    assert run.row["map"] == (run.row["map_hashed"] if database == "hashed" else None)
+
+
+def test_the_report_and_the_lines_of_rows_without_codes(digits):
+    from hashers.progress import cells
+    from hashers.report.page import build_page
+
+    comparison = Comparison(digits, methods=["posterior", "itq", "lsh"], bits=[8], functions=["linear"], n_train=150)
+    runs = comparison.run_all()
+    posterior = next(runs)
+    assert cells(posterior.row)[0][:4] == ["posterior", "linear", "", ""]
+    with pytest.raises(ValueError, match="no finished run has codes"):
+        build_page(comparison)
+    list(runs)
+    page = build_page(comparison)
+    assert "rows without bits rank by real numbers" in page
+    highest = f"{comparison.runs[1].row['map_hashed']:.3f}"
+    assert f'<td class="best" data-value="{comparison.runs[1].row["map_hashed"]!r}">{highest}' in page  # of the hashes
 
 
 def test_lsh_is_blind_to_shifts_and_counts_angles():
@@ -250,11 +324,3 @@ def test_lsh_is_blind_to_shifts_and_counts_angles():
     assert (hasher.codes_[0] != hasher.codes_[1]).mean() == pytest.approx(angle / np.pi, abs=0.03)
     with pytest.raises(ValueError, match="n_bits"):
         LSH(n_bits=0).fit(X)
-
-
-def test_lsh_passes_the_checks_of_scikit_learn():
-    from sklearn.utils.estimator_checks import check_estimator
-
-    results = check_estimator(LSH(n_bits=8), on_fail=None, on_skip=None)
-    failed = [(r["check_name"], str(r["exception"])) for r in results if r["status"] == "failed"]
-    assert not failed

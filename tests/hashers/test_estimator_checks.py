@@ -3,7 +3,20 @@
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from hashers import TSH, KernelFunction, LinearFunction
+from hashers import (
+    COSDISH,
+    FSDH,
+    HBMP,
+    SDH,
+    TSH,
+    AffHash,
+    FastHash,
+    HadamardHash,
+    KernelFunction,
+    LinearFunction,
+    TripletHash,
+)
+from hashers.baselines import ITQ, LSH, SH, OneHot, Posterior
 
 EXPECTED_FAILURES: dict[str, str] = {}
 
@@ -13,6 +26,19 @@ EXPECTED_FAILURES: dict[str, str] = {}
     [
         TSH(n_bits=4, function=KernelFunction(n_anchors=20)),
         TSH(n_bits=3, function=LinearFunction(), order="sequential"),
+        FastHash(n_bits=3, function=LinearFunction()),
+        SDH(n_bits=4, function=LinearFunction()),
+        FSDH(n_bits=4, function=LinearFunction()),
+        HadamardHash(n_bits=4, function=LinearFunction()),
+        COSDISH(n_bits=4, function=LinearFunction(), n_rounds=2),
+        AffHash(n_bits=3, function=LinearFunction(), max_outer=3),
+        HBMP(n_bits=4, function=LinearFunction()),
+        TripletHash(n_bits=3, function=LinearFunction(), n_per_anchor=5),
+        LSH(n_bits=8),
+        ITQ(n_bits=3),
+        SH(n_bits=3),
+        OneHot(LinearFunction()),
+        Posterior(LinearFunction()),
     ],
     expected_failed_checks=lambda estimator: EXPECTED_FAILURES,
 )
