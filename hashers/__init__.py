@@ -9,40 +9,72 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from hashers import datasets, functions, index, metrics, model_selection, packing
     from hashers.base import Hasher
+    from hashers.errors import CodeFileError, ModelFileError
     from hashers.functions import BalancedFunction, ClassifierFunction, KernelFunction, LinearFunction, TreesFunction
-    from hashers.methods import COSDISH, FSDH, HBMP, SDH, TSH, AffHash, FastHash, HadamardHash, TripletHash
+    from hashers.index import BinaryIndex
+    from hashers.methods import (
+        COSDISH,
+        DGH,
+        FSDH,
+        HBMP,
+        KSH,
+        LFH,
+        SDH,
+        TSH,
+        AffHash,
+        FastHash,
+        HadamardHash,
+        TripletHash,
+    )
+    from hashers.persistence import load, save
 
 __all__ = [
     "COSDISH",
+    "DGH",
     "FSDH",
     "HBMP",
+    "KSH",
+    "LFH",
     "SDH",
     "TSH",
     "AffHash",
     "BalancedFunction",
+    "BinaryIndex",
     "ClassifierFunction",
+    "CodeFileError",
     "FastHash",
     "HadamardHash",
     "Hasher",
     "KernelFunction",
     "LinearFunction",
+    "ModelFileError",
     "TreesFunction",
     "TripletHash",
     "datasets",
     "functions",
     "index",
+    "load",
     "metrics",
     "model_selection",
     "packing",
+    "save",
 ]
 
 _HOMES = {
+    "BinaryIndex": "hashers.index",
+    "CodeFileError": "hashers.errors",
+    "ModelFileError": "hashers.errors",
+    "save": "hashers.persistence",
+    "load": "hashers.persistence",
     "AffHash": "hashers.methods",
     "COSDISH": "hashers.methods",
+    "DGH": "hashers.methods",
     "FSDH": "hashers.methods",
     "FastHash": "hashers.methods",
     "HBMP": "hashers.methods",
     "HadamardHash": "hashers.methods",
+    "KSH": "hashers.methods",
+    "LFH": "hashers.methods",
     "SDH": "hashers.methods",
     "TSH": "hashers.methods",
     "TripletHash": "hashers.methods",
