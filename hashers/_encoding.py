@@ -12,14 +12,23 @@ import hashlib
 import inspect
 import io
 import math
-import re
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator
 
+from hashers._allowed import (
+    OTHER_ESTIMATORS,
+    is_ours,
+    is_part_of,
+    is_solver,
+    other_class,
+    our_class,
+    path_of,
+    skops_dump,
+    skops_load,
+)
 from hashers.errors import BackendNotFound, ModelFileError
 
 __all__ = ["Decoder", "Encoder"]
@@ -27,36 +36,7 @@ __all__ = ["Decoder", "Encoder"]
 LONG_TEXT = 1000
 """Characters from which on text is a member of its own."""
 
-OTHER_ESTIMATORS = frozenset(
-    {
-        "sklearn.pipeline:Pipeline",
-        "lightgbm.sklearn:LGBMClassifier",
-        "lightgbm.sklearn:LGBMRegressor",
-        "lightgbm.sklearn:LGBMRanker",
-    }
-)
-"""Classes of others that are taken apart like ours: a pipeline may hold a hasher, LightGBM's hold boosters."""
-
-SKOPS_TRUSTED = frozenset(
-    {
-        "sklearn.calibration._CalibratedClassifier",
-        "sklearn.calibration._SigmoidCalibration",
-        "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-        "sklearn.gaussian_process._gpc._BinaryGaussianProcessClassifierLaplace",
-        "sklearn.gaussian_process.kernels.ConstantKernel",
-        "sklearn.gaussian_process.kernels.Product",
-        "sklearn.gaussian_process.kernels.RBF",
-        "sklearn.metrics._dist_metrics.EuclideanDistance64",
-        "sklearn.neighbors._kd_tree.KDTree",
-        "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
-        "sklearn.tree._tree.Tree",
-    }
-)
-"""Classes of scikit-learn's own classifiers that skops does not trust by itself."""
-
 SCALAR_KINDS = "biufcSUmM"
-
-PATH = re.compile(r"(hashers|bqp)(\._?[A-Za-z]\w*)*:_?[A-Za-z]\w*")
 
 
 class Encoder:
@@ -107,9 +87,9 @@ class Encoder:
             return {"type": "sparse", "member": self._member("sparse", "npz", buffer.getvalue())}
         if isinstance(value, np.random.RandomState | np.random.Generator):
             return self._random(value, place)
-        if isinstance(value, enum.Enum) and _is_ours(type(value)):
-            return {"type": "enum", "class": _path(type(value)), "name": value.name}
-        if dataclasses.is_dataclass(value) and _is_ours(type(value)):
+        if isinstance(value, enum.Enum) and is_ours(type(value)):
+            return {"type": "enum", "class": path_of(type(value)), "name": value.name}
+        if dataclasses.is_dataclass(value) and is_ours(type(value)):
             return self._dataclass(value, place)
         return self._object(value, place)
 
@@ -129,24 +109,24 @@ class Encoder:
     def _estimator(self, value, place) -> dict[str, Any]:
         cls = type(value)
         root = cls.__module__.partition(".")[0]
-        if isinstance(value, BaseEstimator) and (_is_ours(cls) or _path(cls) in OTHER_ESTIMATORS):
+        if isinstance(value, BaseEstimator) and (is_ours(cls) or path_of(cls) in OTHER_ESTIMATORS):
             params = value.get_params(deep=False)
             state = value.__getstate__()
             fitted = {key: item for key, item in state.items() if key not in params and key != "_sklearn_version"}
             return {
                 "type": "estimator",
-                "class": _path(cls),
+                "class": path_of(cls),
                 "params": {key: self.node(item, f"{place}.{key}") for key, item in sorted(params.items())},
                 "fitted": {key: self.node(item, f"{place}.{key}") for key, item in sorted(fitted.items())},
             }
-        if root == "bqp" and _is_ours(cls) and _is_solver(cls):
+        if root == "bqp" and is_ours(cls) and is_solver(cls):
             settings = {key: getattr(value, key) for key in list(inspect.signature(cls).parameters)}
             nodes = {key: self.node(item, f"{place}.{key}") for key, item in settings.items()}
-            return {"type": "solver", "class": _path(cls), "params": nodes}
+            return {"type": "solver", "class": path_of(cls), "params": nodes}
         if root == "lightgbm" and cls.__name__ == "Booster":
             return {"type": "booster", "member": self._member("booster", "txt", value.model_to_string().encode())}
         if root == "sklearn":
-            return {"type": "skops", "member": self._member("skops", "skops", _skops_dump(value, place))}
+            return {"type": "skops", "member": self._member("skops", "skops", skops_dump(value, place))}
         raise ValueError(
             f"{place} is a {cls.__module__}.{cls.__qualname__}, which cannot be saved without pickle. Estimators of "
             "hashers, scikit-learn and LightGBM, arrays, numbers and text can."
@@ -162,7 +142,7 @@ class Encoder:
                 nodes[key] = self._stats(item, f"{place}.{key}")
             else:
                 nodes[key] = self.node(item, f"{place}.{key}")
-        return {"type": "dataclass", "class": _path(type(value)), "fields": nodes}
+        return {"type": "dataclass", "class": path_of(type(value)), "fields": nodes}
 
     def _stats(self, stats, place):
         """What of a learner's statistics can be written; the rest is left out, it takes no part in hashing."""
@@ -309,10 +289,10 @@ class Decoder:
         return np.random.Generator(bits)
 
     def _read_enum(self, node):
-        return _our_class(node["class"], enum.Enum)[node["name"]]
+        return our_class(node["class"], enum.Enum)[node["name"]]
 
     def _read_dataclass(self, node):
-        cls = _our_class(node["class"], object)
+        cls = our_class(node["class"], object)
         if not hasattr(cls, "__dataclass_fields__"):
             raise ModelFileError(f"{node['class']} holds no plain data")
         fields = {key: self.value(item) for key, item in node["fields"].items()}
@@ -321,12 +301,12 @@ class Decoder:
     def _read_solver(self, node):
         from bqp.solvers.base import Solver
 
-        cls = _our_class(node["class"], Solver)
+        cls = our_class(node["class"], Solver)
         return self._numbered(node, cls(**{key: self.value(item) for key, item in node["params"].items()}))
 
     def _read_estimator(self, node):
         path = node["class"]
-        cls = _other_class(path) if path in OTHER_ESTIMATORS else _our_class(path, BaseEstimator)
+        cls = other_class(path) if path in OTHER_ESTIMATORS else our_class(path, BaseEstimator)
         known = cls._get_param_names()
         params = {key: self.value(item) for key, item in node["params"].items()}
         unknown = sorted(set(params) - set(known)) if path.startswith("hashers.") else []
@@ -334,7 +314,7 @@ class Decoder:
             raise ModelFileError(f"{cls.__name__} has no parameter {unknown[0]!r}: another version of hashers wrote it")
         estimator = cls(**params)
         for key, item in node["fitted"].items():
-            if not key.isidentifier() or key.startswith("__") or key in params or _is_part_of(cls, key):
+            if not key.isidentifier() or key.startswith("__") or key in params or is_part_of(cls, key):
                 raise ModelFileError(f"{cls.__name__} cannot have an attribute {key!r}")
             vars(estimator)[key] = self.value(item)
         return self._numbered(node, estimator)
@@ -348,7 +328,7 @@ class Decoder:
         return self._numbered(node, lightgbm.Booster(model_str=text))
 
     def _read_skops(self, node):
-        return self._numbered(node, _skops_load(self._bytes(node)))
+        return self._numbered(node, skops_load(self._bytes(node)))
 
     def _read_same(self, node):
         if node["id"] not in self._objects:
@@ -358,81 +338,3 @@ class Decoder:
     def _numbered(self, node, value):
         self._objects[node["id"]] = value
         return value
-
-
-def _path(cls):
-    return f"{cls.__module__}:{cls.__qualname__}"
-
-
-def _is_ours(cls):
-    """Whether a class is found in this project under its own name."""
-    if not PATH.fullmatch(_path(cls)):
-        return False
-    return getattr(import_module(cls.__module__), cls.__qualname__, None) is cls
-
-
-def _our_class(path, base) -> Any:
-    """The class of ``module:Class`` if it is of this project and derived from `base`."""
-    if not isinstance(path, str) or not PATH.fullmatch(path):
-        raise ModelFileError(f"the class {path!r} is not allowed: only classes of hashers are")
-    module, _, name = path.partition(":")
-    try:
-        cls = getattr(import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise ModelFileError(f"the class {path!r} is not known: another version of hashers wrote it") from error
-    if not isinstance(cls, type) or not issubclass(cls, base) or _path(cls) != path:
-        raise ModelFileError(f"the class {path!r} is not allowed here")
-    return cls
-
-
-def _other_class(path) -> Any:
-    module, _, name = path.partition(":")
-    try:
-        return getattr(import_module(module), name)
-    except (ImportError, OSError) as error:
-        raise BackendNotFound(f"the model holds a {name}, and {module} does not load: {error}.") from error
-
-
-def _is_solver(cls):
-    from bqp.solvers.base import Solver
-
-    return issubclass(cls, Solver)
-
-
-def _is_part_of(cls, name):
-    """Whether a name is a method or property of a class, which no attribute may hide."""
-    part = inspect.getattr_static(cls, name, None)
-    return callable(part) or isinstance(part, property | classmethod | staticmethod)
-
-
-def _skops():
-    try:
-        import skops.io
-    except ImportError as error:
-        raise BackendNotFound(
-            "models with scikit-learn estimators need skops, which is not installed: pip install skops."
-        ) from error
-    return skops.io
-
-
-def _skops_dump(value, place):
-    io = _skops()
-    try:
-        data = io.dumps(value)
-        untrusted = sorted(set(io.get_untrusted_types(data=data)) - SKOPS_TRUSTED)
-    except Exception as error:  # skops raises what the classes raise
-        raise ValueError(f"{place} is a {type(value).__name__}, which skops cannot write: {error}") from error
-    if untrusted:
-        raise ValueError(
-            f"{place} is a {type(value).__name__} that holds {', '.join(untrusted)}, which cannot be saved without "
-            "pickle. Classifiers made of scikit-learn's own parts can."
-        )
-    return data
-
-
-def _skops_load(data):
-    io = _skops()
-    untrusted = sorted(set(io.get_untrusted_types(data=data)) - SKOPS_TRUSTED)
-    if untrusted:
-        raise ModelFileError(f"a scikit-learn part names {', '.join(untrusted)}, which is not allowed")
-    return io.loads(data, trusted=sorted(SKOPS_TRUSTED))
