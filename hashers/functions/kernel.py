@@ -10,8 +10,8 @@ from sklearn.preprocessing import normalize
 from sklearn.utils import check_random_state
 
 from hashers import packing
+from hashers.functions._ridge import NormalEquations
 from hashers.functions.base import Design, HashFunction, balanced, check_positive
-from hashers.functions.linear import NormalEquations
 
 __all__ = ["KernelFunction"]
 

@@ -4,11 +4,13 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
-from scipy.linalg import LinAlgError, cho_factor, cho_solve, lstsq
+from sklearn.base import clone
 
-from hashers.functions.base import ClassifierFunction, HashFunction, balanced, check_positive
+from hashers import packing
+from hashers.functions._ridge import NormalEquations, Spectrum
+from hashers.functions.base import ClassifierFunction, Design, HashFunction, balanced, check_positive
 
-__all__ = ["LinearFunction", "NormalEquations", "solve_normal_equations"]
+__all__ = ["LinearFunction"]
 
 BLOCK = 4096
 """Rows of X held in float64 at once."""
@@ -20,49 +22,8 @@ DIRECT = 8000
 """Largest system of normal equations that is formed: 0.5 GiB of float64."""
 
 
-def solve_normal_equations(G, R, ridge):
-    """Solve ``(G + ridge I) W = R`` in float64: Cholesky, or least squares where the matrix is not positive definite.
-
-    Parameters
-    ----------
-    G : ndarray of shape (m, m), float64
-        Positive semidefinite up to rounding; overwritten.
-    R : ndarray of shape (m, n_bits), float64
-    ridge : float
-
-    Returns
-    -------
-    W : ndarray of shape (m, n_bits), float64
-    """
-    return NormalEquations(G, ridge).solve(R)
-
-
-class NormalEquations:
-    """``(G + ridge I) W = R`` for many R: factorised once.
-
-    Parameters
-    ----------
-    G : ndarray of shape (m, m), float64
-        Positive semidefinite up to rounding; the ridge is added to it.
-    ridge : float
-    """
-
-    def __init__(self, G, ridge):
-        G[np.diag_indices_from(G)] += ridge
-        self.G = G
-        try:
-            self.factor = cho_factor(G, lower=True, check_finite=False)
-        except LinAlgError:
-            self.factor = None
-
-    def solve(self, R):
-        """Solution for R of shape (m, n_bits); least squares where the matrix is not positive definite."""
-        if self.factor is not None:
-            W = cho_solve(self.factor, R, check_finite=False)
-            if np.isfinite(W).all():
-                return W
-        solution: Any = lstsq(self.G, R, cond=len(self.G) * np.finfo(np.float64).eps, lapack_driver="gelsd")
-        return solution[0]
+SPECTRUM = 1500
+"""Largest Gram matrix whose spectrum chooses the ridge; beyond, the spectrum of that many rows does."""
 
 
 class LinearFunction(HashFunction):
@@ -74,8 +35,9 @@ class LinearFunction(HashFunction):
     ----------
     solver : {"ridge", "logistic", "svm"}
         Ridge regression, one system for all bits; or scikit-learn's LogisticRegression or LinearSVC, a bit at a time.
-    ridge : float
+    ridge : float or "auto"
         Weight of the penalty with solver "ridge", beside a variance of n per feature; the intercept is not penalised.
+        "auto" takes, for each bit, the one of least generalised cross-validation error on the training rows.
     C : float
         Inverse strength of the penalty with the other solvers.
     n_jobs : int, optional
@@ -88,6 +50,8 @@ class LinearFunction(HashFunction):
     coef_ : ndarray of shape (n_features, n_bits), float64
         Weights of the raw (unstandardised) features.
     intercept_ : ndarray of shape (n_bits,), float64
+    ridge_ : ndarray of shape (n_bits,), float64
+        The ridge of each bit, with solver "ridge".
 
     Notes
     -----
@@ -103,9 +67,11 @@ class LinearFunction(HashFunction):
     array([[1, 1]], dtype=int8)
     """
 
-    _per_bit = ("coef_", "intercept_")
+    @property
+    def _per_bit(self):
+        return ("coef_", "intercept_", "ridge_") if self.solver == "ridge" else ("coef_", "intercept_")
 
-    def __init__(self, solver="ridge", ridge=100.0, C=1.0, n_jobs=None, random_state=None):
+    def __init__(self, solver="ridge", ridge="auto", C=1.0, n_jobs=None, random_state=None):
         self.solver = solver
         self.ridge = ridge
         self.C = C
@@ -113,24 +79,53 @@ class LinearFunction(HashFunction):
         self.random_state = random_state
 
     def _fit(self, X, B, weight):
+        self._check_parameters()
+        X, exponent = balanced(X, axis=0)
+        rows = _Rows(X, np.ones(len(B)) if weight is None else weight)
+        B = B.astype(np.float64)
+        if self.solver == "ridge":
+            coef, intercept = self._regress(rows, B, self._system(rows))
+        else:
+            coef, intercept = self._classify(rows, B)
+        self._finish(coef, intercept, rows, B, exponent)
+
+    def _design(self, X):
+        self._check_parameters()
+        return LinearDesign(self, X) if self.solver == "ridge" else Design(self, X)
+
+    def _check_parameters(self):
         if self.solver not in ("ridge", "logistic", "svm"):
             raise ValueError(f'solver must be "ridge", "logistic" or "svm": {self.solver!r}.')
-        ridge = check_positive(self.ridge, "ridge", zero=True)
-        weight = np.ones(len(B)) if weight is None else weight
-        X, exponent = balanced(X, axis=0)
-        mean, scale = _moments(X, weight)
-        B = B.astype(np.float64)
-        if self.solver != "ridge":
-            coef, intercept = self._classify(X, B, weight, mean, scale)
-        elif min(X.shape) > DIRECT:
-            coef, intercept = _conjugate_gradients(X, B, weight, mean, scale, ridge)
+        if isinstance(self.ridge, str):
+            if self.ridge != "auto":
+                raise ValueError(f'ridge must be a number of at least 0 or "auto": {self.ridge!r}.')
         else:
-            target_mean = weight @ B / weight.sum()
-            solve = _dual if X.shape[1] > X.shape[0] else _primal
-            coef = solve(X, B - target_mean, weight, mean, scale, ridge)
-            intercept = target_mean
-        coef = coef / scale[:, None]
-        self.intercept_ = intercept - mean @ coef
+            check_positive(self.ridge, "ridge", zero=True)
+
+    def _system(self, rows):
+        """What the ridge needs of the rows alone, whatever the codes; None where nothing does, or is too large."""
+        if self.ridge == "auto":
+            return Spectrum(rows.gram(), rows.n, rows.dual) if rows.size <= SPECTRUM else None
+        return NormalEquations(rows.gram(), float(self.ridge)) if rows.size <= DIRECT else None
+
+    def _regress(self, rows, B, system):
+        """Ridge weights and intercepts of standardised features."""
+        mean, T = rows.centred(B)
+        if isinstance(system, Spectrum):
+            R = rows.right(T)
+            self.ridge_ = system.best_ridge(R, rows.weight @ T**2)
+            return rows.coef(system.solve(R, self.ridge_)), mean
+        ridge = _ridge_of_some(rows, B) if self.ridge == "auto" else float(self.ridge)
+        self.ridge_ = np.full(B.shape[1], ridge)
+        if rows.size > DIRECT:
+            return _conjugate_gradients(rows, B, ridge)
+        system = system or NormalEquations(rows.gram(), ridge)
+        return rows.coef(system.solve(rows.right(T))), mean
+
+    def _finish(self, coef, intercept, rows, B, exponent):
+        """Weights of the raw features from those of the standardised ones."""
+        coef = coef / rows.scale[:, None]
+        self.intercept_ = intercept - rows.mean @ coef
         with np.errstate(over="ignore"):
             self.coef_ = np.ldexp(coef, -exponent[:, None])
         wrong = ~np.isfinite(self.coef_).all(axis=1)
@@ -144,7 +139,7 @@ class LinearFunction(HashFunction):
         self.coef_[:, constant] = 0.0
         self.intercept_[constant] = B[0, constant]
 
-    def _classify(self, X, B, weight, mean, scale):
+    def _classify(self, rows, B):
         """Weights and intercepts of standardised features from one classifier per bit."""
         from sklearn.linear_model import LogisticRegression
         from sklearn.svm import LinearSVC
@@ -154,20 +149,15 @@ class LinearFunction(HashFunction):
             classifier = LogisticRegression(C=C, max_iter=1000)
         else:
             classifier = LinearSVC(C=C, dual="auto", max_iter=10_000, random_state=self.random_state)
-        shift = np.zeros_like(mean) if sparse.issparse(X) else mean
-        Z = (
-            X @ sparse.diags_array(1 / scale)
-            if sparse.issparse(X)
-            else (X - mean.astype(X.dtype)) / scale.astype(X.dtype)
-        )
-        fitted: Any = ClassifierFunction(classifier, n_jobs=self.n_jobs).fit(Z, B, weight).estimators_
-        coef, intercept = np.zeros((X.shape[1], B.shape[1])), np.empty(B.shape[1])
+        Z, shift = rows.standardised()
+        fitted: Any = ClassifierFunction(classifier, n_jobs=self.n_jobs).fit(Z, B, rows.weight).estimators_
+        coef, intercept = np.zeros((Z.shape[1], B.shape[1])), np.empty(B.shape[1])
         for k, bit in enumerate(fitted):
             if isinstance(bit, float):
                 intercept[k] = bit
             else:
                 coef[:, k], intercept[k] = bit.coef_[0], bit.intercept_[0]
-        return coef, intercept + ((mean - shift) / scale) @ coef
+        return coef, intercept + shift @ coef
 
     def _margins(self, X):
         margins = np.empty((X.shape[0], self.n_bits_))
@@ -207,49 +197,125 @@ def _moments(X, weight):
     return mean, np.where(spread > 1e-7 * np.maximum(np.abs(mean), 1e-30), spread, 1.0)
 
 
-def _primal(X, T, weight, mean, scale, ridge):
-    """Ridge weights from the d x d normal equations of centred targets `T`."""
-    if sparse.issparse(X):
-        X = X.astype(np.float64)
-        weighted = sparse.diags_array(weight) @ X
-        G = (X.T @ weighted).toarray() - weight.sum() * np.outer(mean, mean)
-        G /= np.outer(scale, scale)
-        return solve_normal_equations(G, (weighted.T @ T) / scale[:, None], ridge)
-    G = np.zeros((X.shape[1], X.shape[1]))
-    R = np.zeros((X.shape[1], T.shape[1]))
-    root = np.sqrt(weight)[:, None]
-    for part in _blocks(X):
-        Z = (X[part] - mean) / scale * root[part]
-        G += Z.T @ Z
-        R += Z.T @ (T[part] * root[part])
-    return solve_normal_equations(G, R, ridge)
+class _Rows:
+    """Rows standardised and times the root of their weights, never formed whole where that can be avoided.
+
+    Attributes
+    ----------
+    dual : bool
+        Whether the Gram matrix is that of the rows, there being more features than rows.
+    n, size : int
+        Rows that count; size of the Gram matrix.
+    """
+
+    def __init__(self, X, weight):
+        self.X = X.astype(np.float64) if sparse.issparse(X) else X
+        self.weight, self.root = weight, np.sqrt(weight)[:, None]
+        self.mean, self.scale = _moments(X, weight)
+        self.dual, self.size, self.n = X.shape[1] > X.shape[0], min(X.shape), np.count_nonzero(weight)
+
+    def centred(self, B):
+        """Weighted mean of the bits, and the bits less it."""
+        mean = self.weight @ B / self.weight.sum()
+        return mean, B - mean
+
+    def some(self, n):
+        """At most n of the rows that count, and where they are."""
+        counted = np.flatnonzero(self.weight)
+        chosen = np.sort(np.random.RandomState(0).permutation(counted)[:n])
+        return chosen, _Rows(self.X[chosen], self.weight[chosen])
+
+    def gram(self):
+        """Z'Z, or Z Z' for `dual`; Z the rows."""
+        if sparse.issparse(self.X):
+            if not self.dual:
+                G = (self.X.T @ (sparse.diags_array(self.weight) @ self.X)).toarray()
+                G -= self.weight.sum() * np.outer(self.mean, self.mean)
+                return G / np.outer(self.scale, self.scale)
+            X, centre = self.X @ sparse.diags_array(1 / self.scale), self.mean / self.scale
+            cross = X @ centre
+            return ((X @ X.T).toarray() - cross[:, None] - cross + centre @ centre) * self.root * self.root.T
+        G = np.zeros((self.size, self.size))
+        if self.dual:
+            for part in self._columns():
+                Z = self._standardised(slice(None), part) * self.root
+                G += Z @ Z.T
+        else:
+            for part in _blocks(self.X):
+                Z = self._standardised(part, slice(None)) * self.root[part]
+                G += Z.T @ Z
+        return G
+
+    def right(self, T):
+        """Z'T, or T for `dual`, for targets times the root of their weights."""
+        if self.dual:
+            return T * self.root
+        if sparse.issparse(self.X):
+            return self.X.T @ (T * self.weight[:, None]) / self.scale[:, None]
+        R = np.zeros((self.size, T.shape[1]))
+        for part in _blocks(self.X):
+            R += self._standardised(part, slice(None)).T @ (T[part] * self.weight[part, None])
+        return R
+
+    def coef(self, A):
+        """Weights of the features from a solution of the normal equations."""
+        if not self.dual:
+            return A
+        A = A * self.root
+        if sparse.issparse(self.X):
+            return (self.X.T @ A - np.outer(self.mean, A.sum(axis=0))) / self.scale[:, None]
+        return np.concatenate([self._standardised(slice(None), part).T @ A for part in self._columns()])
+
+    def standardised(self):
+        """The rows without their weights, in the dtype of X, and the means left in: sparse rows are not centred."""
+        if sparse.issparse(self.X):
+            return self.X @ sparse.diags_array(1 / self.scale), self.mean / self.scale
+        Z = (self.X - self.mean.astype(self.X.dtype)) / self.scale.astype(self.X.dtype)
+        return Z, np.zeros_like(self.mean)
+
+    def _standardised(self, rows, columns):
+        return (self.X[rows, columns] - self.mean[columns]) / self.scale[columns]
+
+    def _columns(self):
+        d = self.X.shape[1]
+        return [slice(start, start + COLUMNS) for start in range(0, d, COLUMNS)]
 
 
-def _dual(X, T, weight, mean, scale, ridge):
-    """Ridge weights from the n x n system ``(Z Z' + ridge I) A = T``, for more features than rows."""
-    root = np.sqrt(weight)[:, None]
-    if sparse.issparse(X):
-        X = X.astype(np.float64) @ sparse.diags_array(1 / scale)
-        centre = mean / scale
-        cross = X @ centre
-        K = (X @ X.T).toarray() - cross[:, None] - cross + centre @ centre
-        A = root * solve_normal_equations(K * root * root.T, T * root, ridge)
-        return X.T @ A - np.outer(centre, A.sum(axis=0))
-    columns = [slice(start, start + COLUMNS) for start in range(0, X.shape[1], COLUMNS)]
-    K = np.zeros((len(X), len(X)))
-    for part in columns:
-        Z = (X[:, part] - mean[part]) / scale[part] * root
-        K += Z @ Z.T
-    A = root * solve_normal_equations(K, T * root, ridge)
-    return np.concatenate([((X[:, part] - mean[part]) / scale[part]).T @ A for part in columns])
+class LinearDesign(Design):
+    """Moments and the spectrum, or the factor, of the Gram matrix of unweighted rows, made once."""
+
+    def __init__(self, function, X):
+        super().__init__(function, X)
+        X, self.exponent = balanced(X, axis=0)
+        self.rows = _Rows(X, np.ones(X.shape[0]))
+        self.system = function._system(self.rows)
+
+    def fit(self, B, sample_weight=None):
+        B = packing.check_codes(B)
+        fitted = clone(self.function)
+        weight = fitted._check_weight(sample_weight, self.X.shape[0])
+        fitted.n_features_in_, fitted.n_bits_ = self.X.shape[1], B.shape[1]
+        if weight is not None:
+            fitted._fit(self.X, B, weight)
+            return fitted
+        B = B.astype(np.float64)
+        fitted._finish(*fitted._regress(self.rows, B, self.system), self.rows, B, self.exponent)
+        return fitted
 
 
-def _conjugate_gradients(X, B, weight, mean, scale, ridge):
-    """Ridge weights without forming a Gram matrix; intercepts as for standardised features."""
+def _ridge_of_some(rows, B):
+    """One ridge for all bits, chosen on some of the rows: the geometric mean of the best of each bit."""
+    chosen, some = rows.some(SPECTRUM)
+    _, T = some.centred(B[chosen])
+    spectrum = Spectrum(some.gram(), some.n, some.dual)
+    return float(np.exp(np.log(spectrum.best_ridge(some.right(T), some.weight @ T**2)).mean()))
+
+
+def _conjugate_gradients(rows, B, ridge):
+    """Ridge weights and intercepts of standardised features without forming a Gram matrix."""
     from sklearn.linear_model import Ridge
 
-    Z = X @ sparse.diags_array(1 / scale) if sparse.issparse(X) else (X - mean.astype(X.dtype)) / scale.astype(X.dtype)
-    model = Ridge(alpha=ridge, solver="sparse_cg").fit(Z, B, sample_weight=weight)
-    shift = mean / scale if sparse.issparse(X) else np.zeros_like(mean)
+    Z, shift = rows.standardised()
+    model = Ridge(alpha=ridge, solver="sparse_cg").fit(Z, B, sample_weight=rows.weight)
     coef = np.atleast_2d(model.coef_).T
     return coef, np.atleast_1d(model.intercept_) + shift @ coef

@@ -14,10 +14,11 @@ from sklearn.svm import LinearSVC
 
 from hashers import packing
 from hashers.functions import ClassifierFunction, HashFunction, KernelFunction, LinearFunction, as_function
-from hashers.functions.linear import solve_normal_equations
+from hashers.functions._ridge import solve_normal_equations
 
 FUNCTIONS = {
     "ridge": LinearFunction(),
+    "fixed": LinearFunction(ridge=5.0),
     "logistic": LinearFunction("logistic"),
     "svm": LinearFunction("svm", random_state=0),
     "kernel": KernelFunction(n_anchors=30, random_state=0),
@@ -97,7 +98,7 @@ def test_bad_input(function):
             f.fit(X, B, sample_weight=weight)
 
 
-@pytest.mark.parametrize("name", ["ridge", "logistic", "kernel", "classifier"])
+@pytest.mark.parametrize("name", ["ridge", "fixed", "logistic", "kernel", "classifier"])
 def test_weight_zero_removes_a_row(name):
     X, B = blobs()
     keep = np.random.default_rng(1).random(len(B)) < 0.8
@@ -109,7 +110,7 @@ def test_weight_zero_removes_a_row(name):
     np.testing.assert_allclose(weighted, clone(f).fit(X[keep], B[keep]).decision_function(X), atol=2e-3)
 
 
-@pytest.mark.parametrize("name", ["ridge", "kernel"])
+@pytest.mark.parametrize("name", ["fixed", "kernel"])
 def test_weight_two_counts_a_row_twice(name):
     X, B = blobs(40)
     f = clone(FUNCTIONS[name])
@@ -267,7 +268,7 @@ def test_rows_beyond_the_scale_of_training_are_named():
         with pytest.raises(ValueError, match=r"row 4 of X is too large.*use normalize=True"):
             KernelFunction(normalize=False).fit(form(X), B)
     with pytest.raises(ValueError, match=r"column 0 of X is too small.*Scale it up"):
-        LinearFunction().fit(np.linspace(0, 3e-310, 120)[:, None], B)
+        LinearFunction(ridge=100.0).fit(np.linspace(0, 3e-310, 120)[:, None], B)
 
 
 @pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])
