@@ -23,7 +23,7 @@ from bqp.codes.block_descent import EXACT_UP_TO, BlockDescent
 from bqp.codes.blocks import check_blocks, similar_blocks
 from bqp.codes.bounds import bounds_of
 from bqp.codes.result import CodeResult
-from bqp.errors import BQPWarning, ParameterError
+from bqp.errors import BQPWarning, ParameterError, ProblemError
 from bqp.forms import Dense, Sparse
 from bqp.losses.bits import WRITE_OUT_BELOW, BitProblems, target_of_bit
 from bqp.problem import BQP
@@ -40,6 +40,7 @@ _PUBLISHED_PASSES = 2
 _PASSES = 20
 _CYCLES = 20
 _CYCLES_WITH_FUNCTIONS = 4
+_PUBLISHED_START_UP_TO = 10_000  # points; its sample takes 10 kB a point
 _RESTARTS = 4  # starts of each bit over few points
 
 
@@ -99,7 +100,8 @@ def block_graph_cut(
         Most cycles over the bits after the first pass, each bit given all others. Default 20; 4 with `refit`; 0 when
         published. With `refit`, a bit is replaced only if the outputs of its new function lower the objective. Else the
         bit is kept, and so must be the function of an earlier call: ``stats["refit_calls"][k]`` is the number (from 0)
-        of the call that made column k.
+        of the call that made column k. Up to 10,000 points the published pass is made too, and is where cycles go on
+        from if it still is the better: with `refit` the default is never worse than published with the same seed.
     n_restarts : int, optional
         Starts of each bit in the first pass, the first from `init` or all ones, the others random; the best counts.
         Default 4 up to 1,000 points (after merging), else 1.
@@ -183,17 +185,38 @@ def block_graph_cut(
         counts = [_SAMPLED if m is None else m for m in (n_similar, n_dissimilar)]
         work = sample_pairs(work, counts[0], counts[1], seeds[0])
     few = work.n <= 1000
-    learner = _Learner(
-        work, loss, n_bits, parts, collapse, course, refit, published, exact_up_to, not own_blocks, n_jobs,
-        np.random.Generator(np.random.PCG64(seeds[2])),
-        check_count("max_passes", (_PUBLISHED_PASSES if published else _PASSES) if max_passes is None else max_passes),
-        check_count("n_restarts", (1 if published or not few else _RESTARTS) if n_restarts is None else n_restarts),
-    )  # fmt: skip
     default_cycles = 0 if published else _CYCLES if refit is None else _CYCLES_WITH_FUNCTIONS
     max_cycles = check_count("max_cycles", default_cycles if max_cycles is None else max_cycles, least=0)
-    learner.learn(target, None if init is None else collapse.project(init), max_cycles)
+    init = None if init is None else collapse.project(init)
+
+    def learner_of(pairs: Similarity, as_published: bool) -> _Learner:
+        passes, starts = (_PUBLISHED_PASSES, 1) if as_published else (_PASSES, _RESTARTS if few else 1)
+        return _Learner(
+            pairs, loss, n_bits, parts, collapse, course, refit, as_published, exact_up_to, not own_blocks, n_jobs,
+            np.random.Generator(np.random.PCG64(seeds[2])),
+            check_count("max_passes", passes if max_passes is None else max_passes),
+            check_count("n_restarts", starts if n_restarts is None else n_restarts),
+        )  # fmt: skip
+
+    learner, first, pairs = learner_of(work, published), None, None
+    if refit is not None and not published and S.n <= _PUBLISHED_START_UP_TO:
+        pairs = work if sampled or too_large else _published_pairs(work, seeds[0])
+    if pairs is not None:
+        first = learner_of(pairs, True)
+        first.is_start = True
+        first.learn(target, init, 0)
+        learner.step, learner.n_calls = first.step, first.n_calls
+    if first is not None and course.stopped:
+        learner = first
+    else:
+        learner.learn(target, init, max_cycles, first)
     B = collapse.lift(learner.B)
     objective = losses.value(S, B, loss)
+    if first is not None and first is not learner and (sampled or too_large):  # more pairs than it was measured on
+        value = losses.value(S, first.B, loss)
+        if value < objective:
+            learner.take(first)
+            B, objective = collapse.lift(first.B), value
     ksh_objective = objective if loss == losses.Ksh() else S.ksh_objective(B)
     lower_bound, ksh_lower_bound = bounds_of(S, n_bits, loss, objective, ksh_objective, certify)
     stats = {
@@ -208,6 +231,14 @@ def block_graph_cut(
         ksh_lower_bound=ksh_lower_bound, n_bits=n_bits, loss=loss.name, method="block_graph_cut", trace=course.trace,
         bits=tuple(bit for bit in learner.bits if bit is not None), time=course.elapsed, stats=stats,
     )  # fmt: skip
+
+
+def _published_pairs(S: Similarity, seed: np.random.SeedSequence) -> Similarity | None:
+    """The published sample, or None where no two points make a pair."""
+    try:
+        return sample_pairs(S, _SAMPLED, _SAMPLED, seed)
+    except ProblemError:
+        return None
 
 
 def pair_strengths(S: Similarity, problem: BQP, B: np.ndarray, r: float, shift: float, scale: float) -> np.ndarray:
@@ -254,6 +285,7 @@ class _Learner:
         self.bits: list[Solution | None] = [None] * n_bits
         self.calls = np.full(n_bits, -1)  # which call of refit made each column
         self.n_calls = self.step = 0
+        self.is_start = False  # a published pass inside the default mode
         self.stats: dict[str, Any] = {"n_cycles": 0}
 
     # ---- one bit -----------------------------------------------------------------------------------------------
@@ -307,7 +339,8 @@ class _Learner:
 
     # ---- the course --------------------------------------------------------------------------------------------
 
-    def learn(self, target: str, init: np.ndarray | None, max_cycles: int) -> None:
+    def learn(self, target: str, init: np.ndarray | None, max_cycles: int, other: _Learner | None = None) -> None:
+        """A pass over the bits, and cycles; then cycles from the codes of `other`, where these are better."""
         solved = 0
         try:
             if init is not None:
@@ -319,9 +352,16 @@ class _Learner:
                     break
             if solved == self.n_bits and self.course.stopped is None and not self.published:
                 self.cycle(max_cycles)
+                if other is not None and self.course.stopped is None:
+                    mine, theirs = self.problems.value(self.n_bits), losses.value(self.work, other.B, self.loss)
+                    if theirs < mine - 1e-12 * abs(mine):
+                        self.take(other)
+                        self.cycle(max_cycles)
         except KeyboardInterrupt:
             self.course.interrupt()
-        if solved < self.n_bits:
+        if solved < self.n_bits and other is not None:
+            self.take(other)
+        elif solved < self.n_bits:
             if init is None:  # repeat the solved bits in turn
                 for k in range(solved, self.n_bits):
                     self.B[:, k] = self.B[:, k % solved] if solved else 1
@@ -329,13 +369,19 @@ class _Learner:
         if self.refit is not None:
             self.stats["refit_calls"] = self.calls
         clipped = sum(bit.stats["n_clipped"] for bit in self.bits if bit is not None)
-        if clipped and self.published:
+        if clipped and self.published and not self.is_start:
             warn(
                 f"{clipped} repelling pairs inside blocks counted 0, as in the published code. Keep dissimilar pairs "
                 "out of `blocks`, or use mode='default', which takes no step that raises the energy of a bit.",
                 BQPWarning,
                 stacklevel=4,
             )
+
+    def take(self, other: _Learner) -> None:
+        """The codes of another learner, with what is known of them."""
+        self.problems.load(other.B, np.ones(self.n_bits, dtype=bool))
+        self.calls, self.bits = other.calls.copy(), list(other.bits)
+        self.stats.update(start="published", refit_calls=self.calls)
 
     def first(self, k: int, target: str, x0: np.ndarray) -> None:
         """Solve bit k given the bits before it."""
@@ -349,14 +395,14 @@ class _Learner:
             energy = float(problem.energy(x))
         self.problems.add(k, x, energy)
         self.bits[k] = solution
-        self.show(energy, in_trace=self.published)
+        self.show(energy, in_trace=self.published and not self.is_start)
 
     def cycle(self, max_cycles: int) -> None:
         """Solve bit after bit given all others until a whole cycle improves none; never uphill."""
         objective = self.problems.value(self.n_bits)
         tolerance = 1e-12 * abs(objective)
         self.show(objective)
-        unchanged, k = 0, 0
+        unchanged, k, made = 0, 0, self.stats["n_cycles"]
         for visit in range(max_cycles * self.n_bits):
             if unchanged == self.n_bits or self.course.stopped:
                 break
@@ -381,7 +427,7 @@ class _Learner:
                 self.calls[k] = self.n_calls - 1
             else:
                 unchanged += 1
-            self.stats["n_cycles"] = visit // self.n_bits + 1
+            self.stats["n_cycles"] = made + visit // self.n_bits + 1
             self.show(objective)
             k = (k + 1) % self.n_bits
 

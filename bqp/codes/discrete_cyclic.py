@@ -358,8 +358,8 @@ class _Run:
     def search(self, points: LabelModel, rng: np.random.Generator, n_restarts: int, max_iterations: int) -> None:
         """Descents from class codes and from random codes, until the time is up or the bound is met.
 
-        The first random start leads through the published rounds, so that the answer is never worse than theirs; without
-        a feature term they are run on all points, which are then merged without loss.
+        The first random start leads through the published rounds, so that the answer is never worse than theirs;
+        without a feature term they are run on all points, which are then merged without loss.
         """
         rows = self.model.rows
         enough = self.model.lower_bound(self.n_bits) * (1.0 + 2.0 * _STALLED)
