@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from hashers import datasets, functions, index, metrics, model_selection, packing
     from hashers.base import Hasher
     from hashers.errors import CodeFileError, ModelFileError
+    from hashers.export import export_onnx
     from hashers.functions import BalancedFunction, ClassifierFunction, KernelFunction, LinearFunction, TreesFunction
     from hashers.index import BinaryIndex
     from hashers.methods import (
@@ -51,6 +52,7 @@ __all__ = [
     "TreesFunction",
     "TripletHash",
     "datasets",
+    "export_onnx",
     "functions",
     "index",
     "load",
@@ -61,6 +63,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "export_onnx": "hashers.export",
     "BinaryIndex": "hashers.index",
     "CodeFileError": "hashers.errors",
     "ModelFileError": "hashers.errors",
