@@ -61,6 +61,8 @@ class MethodEntry:
 MODES = ("default", "published")
 LOSSES = ("ksh", "bre", "hinge", "exponential", "likelihood")
 
+REGRESS = ("codes", "factors")
+
 METHODS: dict[str, MethodEntry] = {
     "tsh": MethodEntry(
         "hashers.methods.tsh:TSH",
@@ -115,6 +117,23 @@ METHODS: dict[str, MethodEntry] = {
         "Codes from triplets (anchor, positive, negative) drawn from the labels.",
         words={"coupled": {"separate": False, "coupled": True}, "mode": MODES},
         takes_solver=True,
+    ),
+    "ksh": MethodEntry(
+        "hashers.methods.ksh:KSH",
+        "Supervised hashing with kernels: signs of kernel functions, bit after bit; no second step.",
+        words={"mode": MODES},
+        takes_function=False,
+    ),
+    "lfh": MethodEntry(
+        "hashers.methods.lfh:LFH",
+        "Latent factor hashing: signs of real factors that explain the similarity.",
+        words={"regress": REGRESS, "mode": MODES},
+    ),
+    "dgh": MethodEntry(
+        "hashers.methods.dgh:DGH",
+        "Discrete graph hashing: balanced codes that neighbours share, without labels.",
+        words={"mode": MODES},
+        takes_function=False,
     ),
     "lsh": MethodEntry(
         "hashers.baselines.lsh:LSH",

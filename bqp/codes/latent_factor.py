@@ -32,7 +32,7 @@ _PUBLISHED_ITERATIONS = 50
 _MOST_ITERATIONS, _ITERATIONS_OF_MANY, _MANY_POINTS = 500, 60, 1000
 _RESTARTS, _RESTARTS_UP_TO = 4, 256  # starts, up to this many merged points; 1 beyond
 _START = 0.1  # standard deviation of random starts: U = 0 is a saddle
-_ROTATIONS = 10  # random ones, each with its refinement
+_ROTATIONS, _ROTATIONS_OF_MANY = 40, 10  # random ones, each with its refinement; the latter beyond 256 points
 _ROTATION_ROUNDS = 30
 _KEPT_ENTRIES = 1 << 20  # targets and weights of this many pairs are written out once
 _FLAT = 1e-8  # a relative decrease below this ends the descent
@@ -50,7 +50,7 @@ def latent_factor(
     init=None,
     max_iterations: int | None = None,
     n_restarts: int | None = None,
-    n_rotations: int = _ROTATIONS,
+    n_rotations: int | None = None,
     rng: RandomLike = 0,
     callback: Callback | None = None,
     time_limit: float | None = None,
@@ -81,9 +81,9 @@ def latent_factor(
         Default 50 for "published"; for "default" 500 iterations of L-BFGS, 60 beyond 1,000 merged points.
     n_restarts : int, optional
         Default mode without `init`: random starts. Default 4 up to 256 merged points, else 1.
-    n_rotations : int
+    n_rotations : int, optional
         Default mode: random rotations tried, each as it is and after 30 rounds of iterative quantization, for the
-        least likelihood loss of the codes; 0 keeps U as it came.
+        least likelihood loss of the codes; 0 keeps U as it came. Default 40 up to 256 merged points, else 10.
     rng : None, int, SeedSequence or Generator
     callback : callable, optional
         Called after each iteration with an `Event`: ``n_moves`` counts iterations, ``energy`` is the entry of the trace
@@ -133,7 +133,6 @@ def latent_factor(
     check_certify(certify)
     if isinstance(beta, bool) or not isinstance(beta, int | float | np.number) or not 0 < beta < np.inf:
         raise ParameterError(f"beta must be a positive number, got {beta!r}.")
-    n_rotations = check_count("n_rotations", n_rotations, least=0)
     course = Course(callback, time_limit)
     init = _check_start(init, S.n, n_bits)
     _check_targets(S)
@@ -148,6 +147,9 @@ def latent_factor(
     if n_restarts is None:
         n_restarts = _RESTARTS if small.n <= _RESTARTS_UP_TO else 1
     n_restarts = check_count("n_restarts", n_restarts)
+    if n_rotations is None:
+        n_rotations = _ROTATIONS if small.n <= _RESTARTS_UP_TO else _ROTATIONS_OF_MANY
+    n_rotations = check_count("n_rotations", n_rotations, least=0)
     stats: dict[str, Any] = {"mode": mode, "n_points": small.n}
 
     def lift(U: np.ndarray) -> np.ndarray:

@@ -2,18 +2,24 @@
 
 from hashers.methods.affhash import AffHash
 from hashers.methods.cosdish import COSDISH
+from hashers.methods.dgh import DGH
 from hashers.methods.fasthash import FastHash
 from hashers.methods.fsdh import FSDH
 from hashers.methods.hadamard import HadamardHash
 from hashers.methods.hbmp import HBMP
+from hashers.methods.ksh import KSH
+from hashers.methods.lfh import LFH
 from hashers.methods.sdh import SDH
 from hashers.methods.triplet import TripletHash
 from hashers.methods.tsh import TSH
 
 __all__ = [
     "COSDISH",
+    "DGH",
     "FSDH",
     "HBMP",
+    "KSH",
+    "LFH",
     "SDH",
     "TSH",
     "AffHash",

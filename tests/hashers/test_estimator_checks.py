@@ -5,8 +5,11 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from hashers import (
     COSDISH,
+    DGH,
     FSDH,
     HBMP,
+    KSH,
+    LFH,
     SDH,
     TSH,
     AffHash,
@@ -34,6 +37,10 @@ EXPECTED_FAILURES: dict[str, str] = {}
         AffHash(n_bits=3, function=LinearFunction(), max_outer=3),
         HBMP(n_bits=4, function=LinearFunction()),
         TripletHash(n_bits=3, function=LinearFunction(), n_per_anchor=5),
+        KSH(n_bits=3, n_anchors=20),
+        LFH(n_bits=3, function=LinearFunction(), mode="published", regress="factors"),
+        LFH(n_bits=3, function=KernelFunction(n_anchors=20)),
+        DGH(n_bits=3, n_anchors=10),
         LSH(n_bits=8),
         ITQ(n_bits=3),
         SH(n_bits=3),
