@@ -72,7 +72,7 @@ def published_time() -> None:
 
 
 def v_steps() -> None:
-    sizes, times, m = (17_250, 34_500, 69_000), [], 2000
+    sizes, times, peaks, m = (17_250, 34_500, 69_000), [], [], 2000
     for n in sizes:
         rng = np.random.default_rng(0)
         S = supervision.from_labels(rng.integers(0, 10, n))
@@ -81,13 +81,14 @@ def v_steps() -> None:
         times.append(min(timed(codes.v_step, U, S, omega, V)[1] for _ in range(3)))
         tracemalloc.start()
         codes.v_step(U, S, omega, V)
-        peak = tracemalloc.get_traced_memory()[1]
+        peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
         print(
-            f"ADSH V-step n={n}, m={m}, q={Q}: {times[-1]:.3f} s, peak {peak / 2**20:.0f} MiB, "
-            f"{peak / (n * Q):.1f} bytes a bit"
+            f"ADSH V-step n={n}, m={m}, q={Q}: {times[-1]:.3f} s, peak {peaks[-1] / 2**20:.0f} MiB, "
+            f"{peaks[-1] / (n * Q):.1f} bytes a bit"
         )
-    print(f"  exponent in n {np.polyfit(np.log(sizes), np.log(times), 1)[0]:.2f}")
+    exponents = [np.polyfit(np.log(sizes), np.log(values), 1)[0] for values in (times, peaks)]
+    print(f"  exponents in n: time {exponents[0]:.2f}, memory {exponents[1]:.2f}")
 
 
 def memory() -> None:

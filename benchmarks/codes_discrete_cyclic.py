@@ -125,15 +125,17 @@ def published_time() -> None:
 
 
 def memory() -> None:
-    for n in (17_250, 69_000):
+    sizes, peaks = (17_250, 34_500, 69_000), []
+    for n in sizes:
         rng = np.random.default_rng(2)
         S = supervision.from_labels(rng.integers(0, 10, n))
         F = rng.normal(0, 1, (n, Q))
         tracemalloc.start()
         codes.discrete_cyclic(S, Q, refit=lambda B, bits, F=F: F, mode="published", max_iterations=1)
-        peak = tracemalloc.get_traced_memory()[1]
+        peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-        print(f"peak memory n={n}: {peak / 2**20:.0f} MiB beside F, {peak / (n * Q):.1f} bytes a bit")
+        print(f"peak memory n={n}: {peaks[-1] / 2**20:.0f} MiB beside F, {peaks[-1] / (n * Q):.1f} bytes a bit")
+    print(f"  exponent in n {np.polyfit(np.log(sizes), np.log(peaks), 1)[0]:.2f}")
 
 
 def main() -> None:

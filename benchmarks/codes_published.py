@@ -295,8 +295,8 @@ def line(row: dict) -> str:
 
 
 HEAD = (
-    f"| {'data':7} | {'method':33} | {'n':>5} |   q | {'published':>10} | their best | our mean | our worst | {'ksh':6} "
-    f"| {'s':>6} | {'s ours':6} | seeds |       |\n| --- | --- {'| --: ' * 10}| --- |"
+    f"| {'data':7} | {'method':33} | {'n':>5} |   q | {'published':>10} | their best | our mean | our worst | {'ksh':6}"
+    f" | {'s':>6} | {'s ours':6} | seeds |       |\n| --- | --- {'| --: ' * 10}| --- |"
 )
 
 
