@@ -151,6 +151,21 @@ METHODS: dict[str, MethodEntry] = {
         "Spectral hashing, without labels: signs of sinusoids along principal axes.",
         takes_function=False,
     ),
+    "agh": MethodEntry(
+        "hashers.baselines.agh:AGH",
+        "Anchor graph hashing, without labels: signs of the smoothest functions on a neighbour graph.",
+        takes_function=False,
+    ),
+    "agh-two-layer": MethodEntry(
+        "hashers.baselines.agh:AGH",
+        "Anchor graph hashing with two bits from each function on the graph.",
+        takes_function=False,
+        settings={"n_layers": 2},
+    ),
+    "sth": MethodEntry(
+        "hashers.baselines.sth:STH",
+        "Self-taught hashing, without labels: codes from a neighbour graph, then one function per bit.",
+    ),
     "one-hot": MethodEntry(
         "hashers.baselines.one_hot:OneHot",
         "A plain classifier whose predicted class is the code, one bit a class: what a hash must beat.",
