@@ -12,6 +12,7 @@ from bqp.codes.learn import learn
 from bqp.codes.matrix_pursuit import matrix_pursuit
 from bqp.codes.refine import refine
 from bqp.codes.result import CodeResult, CodeTrace
+from bqp.codes.spectral_relaxation import spectral_relaxation
 from bqp.codes.triplets import triplets
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "matrix_pursuit",
     "omega_step",
     "refine",
+    "spectral_relaxation",
     "triplets",
     "v_step",
 ]

@@ -18,7 +18,7 @@ from bqp.problem import BQP
 from bqp.supervision import Collapse, GroupedSimilarity, MatrixSimilarity, PairSimilarity, Similarity
 from bqp.supervision.base import BLOCK_ENTRIES
 
-__all__ = ["MaskedTarget", "least_squares_weights", "merge_points", "top_eigenvector_signs"]
+__all__ = ["MaskedTarget", "least_squares_weights", "merge_groups", "merge_points", "top_eigenvector_signs"]
 
 UNMERGED_UP_TO = 4096  # points; above, every group is merged, whatever its inner target
 _EIGH_UP_TO = 400
@@ -51,7 +51,7 @@ def merge_points(S: Similarity, unique: bool, mask_selves: bool = True) -> tuple
     assert isinstance(S, GroupedSimilarity)
     collapse = S.collapse("ksh")
     if unique or collapse.similarity.n > max(UNMERGED_UP_TO, S.n_groups):
-        collapse = _merge_all(S)
+        collapse = merge_groups(S)
     small = collapse.similarity
     assert isinstance(small, GroupedSimilarity)
     T = small.T.astype(np.float64)[small.groups][:, small.groups]
@@ -71,7 +71,7 @@ def merge_points(S: Similarity, unique: bool, mask_selves: bool = True) -> tuple
     return collapse, _DenseTarget(T, V * W, mass=mass if small.V is None else None)
 
 
-def _merge_all(S: GroupedSimilarity) -> Collapse:
+def merge_groups(S: GroupedSimilarity) -> Collapse:
     """Each group with a known point as one point."""
     known = S.known
     used, labels = np.unique(S.groups[known], return_inverse=True)

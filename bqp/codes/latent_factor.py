@@ -17,6 +17,7 @@ from bqp import losses
 from bqp.callbacks import Callback
 from bqp.codes._columns import Columns
 from bqp.codes._common import Course, check_mode, check_similarity, signs
+from bqp.codes._rotation import best_rotation
 from bqp.codes.bounds import bounds_of
 from bqp.codes.refine import check_certify
 from bqp.codes.result import CodeResult
@@ -33,7 +34,6 @@ _MOST_ITERATIONS, _ITERATIONS_OF_MANY, _MANY_POINTS = 500, 60, 1000
 _RESTARTS, _RESTARTS_UP_TO = 4, 256  # starts, up to this many merged points; 1 beyond
 _START = 0.1  # standard deviation of random starts: U = 0 is a saddle
 _ROTATIONS, _ROTATIONS_OF_MANY = 40, 10  # random ones, each with its refinement; the latter beyond 256 points
-_ROTATION_ROUNDS = 30
 _KEPT_ENTRIES = 1 << 20  # targets and weights of this many pairs are written out once
 _FLAT = 1e-8  # a relative decrease below this ends the descent
 
@@ -137,8 +137,9 @@ def latent_factor(
     init = _check_start(init, S.n, n_bits)
     _check_targets(S)
     rng = np.random.Generator(np.random.PCG64(as_seed_sequence(rng)))
+    loss = losses.Likelihood()
     precision = n_bits / float(beta)
-    collapse = S.drop_unknown() if published else S.collapse(losses.Likelihood())
+    collapse = S.drop_unknown() if published else S.collapse(loss)
     small, labels = collapse.similarity, collapse.labels
     if max_iterations is None:
         many = _ITERATIONS_OF_MANY if small.n > _MANY_POINTS else _MOST_ITERATIONS
@@ -166,14 +167,14 @@ def latent_factor(
             starts = [relaxed.means(init, labels)]
         U, value = _descend(relaxed, starts, max_iterations, course, lift)
         if n_rotations and course.stopped is None:
-            U = _rotate(U, relaxed.counts, small, n_rotations, rng)
+            U = best_rotation(U, relaxed.counts, lambda B: losses.value(small, B, loss), n_rotations, rng)
         stats.update(relaxed_objective=value, n_starts=len(starts))
     stats["U"] = lift(U)
     B = collapse.lift(signs(U))
     if course.stopped:
         stats["stopped"] = course.stopped
-    objective, ksh_objective = losses.value(S, B, losses.Likelihood()), S.ksh_objective(B)
-    lower_bound, ksh_lower_bound = bounds_of(S, n_bits, losses.Likelihood(), objective, ksh_objective, certify)
+    objective, ksh_objective = losses.value(S, B, loss), S.ksh_objective(B)
+    lower_bound, ksh_lower_bound = bounds_of(S, n_bits, loss, objective, ksh_objective, certify)
     return CodeResult(
         B=B, objective=objective, lower_bound=lower_bound, ksh_objective=ksh_objective,
         ksh_lower_bound=ksh_lower_bound, n_bits=n_bits, loss="likelihood", method="latent_factor", trace=course.trace,
@@ -376,32 +377,6 @@ def _descend(relaxed: _Relaxed, starts, max_iterations, course, lift) -> tuple[n
     except KeyboardInterrupt:
         course.interrupt()
     return best_U, best
-
-
-def _rotate(U: np.ndarray, counts: np.ndarray, small: Similarity, n_rotations: int, rng) -> np.ndarray:
-    """U or a rotation of it, whichever gives the codes with the least likelihood loss over the merged points."""
-    loss = losses.Likelihood()
-    best, best_value = U, losses.value(small, signs(U), loss)
-    for _ in range(n_rotations):
-        R = np.linalg.qr(rng.standard_normal((U.shape[1],) * 2))[0]
-        for rotation in (R, _quantized(U, counts, R)):
-            turned = U @ rotation
-            value = losses.value(small, signs(turned), loss)
-            if value < best_value:
-                best, best_value = turned, value
-    return best
-
-
-def _quantized(U: np.ndarray, counts: np.ndarray, R: np.ndarray) -> np.ndarray:
-    """Alternate signs B of U R and the rotation R of largest tr(R'U'B)."""
-    before = None
-    for _ in range(_ROTATION_ROUNDS):
-        B = signs(U @ R)
-        if before is not None and np.array_equal(B, before):
-            break
-        left, _, right = np.linalg.svd((U * counts[:, None]).T @ B)
-        R, before = left @ right, B
-    return R
 
 
 # ---- arguments -----------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """One algorithm, one file, one class; `REGISTRY` maps the name that `bqp.solve` takes to the class."""
 
+from bqp.solvers.augmented_lagrangian import AugmentedLagrangian
 from bqp.solvers.base import Solver
 from bqp.solvers.box_relaxation import BoxRelaxation
 from bqp.solvers.coordinate_descent import CoordinateDescent
@@ -10,6 +11,7 @@ from bqp.solvers.tabu_search import TabuSearch
 
 __all__ = [
     "REGISTRY",
+    "AugmentedLagrangian",
     "BoxRelaxation",
     "CoordinateDescent",
     "Exact",
@@ -21,5 +23,13 @@ __all__ = [
 
 REGISTRY: dict[str, type[Solver]] = {
     solver.name: solver
-    for solver in (CoordinateDescent, TabuSearch, SimulatedAnnealing, GraphCut, BoxRelaxation, Exact)
+    for solver in (
+        CoordinateDescent,
+        TabuSearch,
+        SimulatedAnnealing,
+        GraphCut,
+        BoxRelaxation,
+        AugmentedLagrangian,
+        Exact,
+    )
 }
