@@ -1,62 +1,25 @@
-"""Command line: arguments to calls and results to text. All the work is in `hashers.compare` and `hashers.report`."""
+"""``hashers compare``: arguments to `hashers.compare` and `hashers.report`."""
 
 from __future__ import annotations
 
-import json
 import shlex
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
+from hashers.cli._shared import INTERRUPTED, check_jobs, console, interrupts, names, print_json, whole
 from hashers.registry import FUNCTIONS, METHODS
 
 if TYPE_CHECKING:
     from hashers.compare import Comparison
 
-__all__ = ["app", "main"]
-
-INTERRUPTED = 130
+__all__ = ["compare", "methods_help"]
 
 
-class _OneLineErrors(TyperGroup):
-    """A command group whose usage and data errors are one line on stderr and exit code 2."""
-
-    def main(self, *args, standalone_mode=True, **extra):
-        try:
-            code = super().main(*args, standalone_mode=False, **extra)
-        except Exception as error:
-            from bqp.errors import BackendNotFound
-
-            if not standalone_mode:
-                raise
-            if hasattr(error, "format_message"):  # a usage error, of click or of the copy inside typer
-                message = f"{error.format_message().rstrip('.')}. See hashers --help or hashers COMMAND --help."
-            elif isinstance(error, ValueError | BackendNotFound | OSError):
-                message = str(error)
-            else:
-                raise
-            sys.stderr.write(f"hashers: {' '.join(message.split())}\n")
-            sys.exit(2)
-        if standalone_mode:
-            sys.exit(code if isinstance(code, int) else 0)
-        return code
-
-
-app = typer.Typer(cls=_OneLineErrors, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-
-
-@app.callback()
-def _hashers():
-    """Two-step supervised hashing: compare methods and report what they reach."""
-
-
-def _methods_help():
+def methods_help():
     """The notation of methods, from the table of them."""
     words = []
     for name, entry in METHODS.items():
@@ -68,12 +31,11 @@ def _methods_help():
     )
 
 
-@app.command()
 def compare(
     dataset: Annotated[str, typer.Option(help="Name of a data set, or the path of an .npz file.")] = "digits",
     methods: Annotated[
         str,
-        typer.Option(help=_methods_help()),
+        typer.Option(help=methods_help()),
     ] = "tsh,tsh-sequential,lsh",
     bits: Annotated[str, typer.Option(help="Comma-separated code lengths.")] = "16,32,64",
     functions: Annotated[
@@ -105,52 +67,42 @@ def compare(
     from hashers import datasets
     from hashers.compare import Comparison
 
-    if jobs == 0 or jobs < -1:
-        raise ValueError(f"--jobs must be a positive number of threads, or -1 for one a core: {jobs}.")
+    check_jobs(jobs)
     if seeds < 1:
         raise ValueError(f"--seeds must be at least 1: {seeds}.")
     if report is not None:
         _make_folder(report)  # before the work, not after it
     comparison = Comparison(
         datasets.load(dataset, path=data),
-        methods=_names(methods, "--methods"),
-        bits=[_whole(word, "--bits") for word in _names(bits, "--bits")],
-        functions=_names(functions, "--functions"),
+        methods=names(methods, "--methods"),
+        bits=[whole(word, "--bits") for word in names(bits, "--bits")],
+        functions=names(functions, "--functions"),
         database=database,
         seeds=range(seed, seed + seeds),
         n_jobs=jobs,
         n_train=train,
     )
-    with _interrupts() as interrupted:
+    with interrupts() as interrupted:
         try:
             _work(comparison, as_json, interrupted)
         finally:
             page = _write_report(comparison, report, as_json) if report is not None and comparison.runs else None
     if as_json:
-        sys.stdout.write(json.dumps([run.row for run in comparison.runs], indent=1, allow_nan=False) + "\n")
+        print_json([run.row for run in comparison.runs])
     elif page is not None:
-        _console().print(f"Report: {page}", soft_wrap=True, markup=False, highlight=False)
+        console().print(f"Report: {page}", soft_wrap=True, markup=False, highlight=False)
     if interrupted:
         sys.stderr.write(f"hashers: interrupted; {len(comparison.runs)} of {len(comparison.tasks)} rows finished.\n")
         raise typer.Exit(INTERRUPTED)
-
-
-def main():
-    """Run the command line `hashers`."""
-    app()
 
 
 def _work(comparison: Comparison, quiet: bool, interrupted: list) -> None:
     """Run everything, showing a table as it fills (on a terminal), lines (elsewhere), or nothing (quiet)."""
     from hashers.progress import LiveTable, PlainLines, Silent
 
-    console = _console()
+    screen = console()
     view: Any = (
-        Silent()
-        if quiet
-        else LiveTable(console, comparison)
-        if console.is_terminal
-        else PlainLines(console, comparison)
+        Silent() if quiet else LiveTable(screen, comparison) if screen.is_terminal else PlainLines(screen, comparison)
     )
     with view:
         try:
@@ -168,38 +120,12 @@ def _work(comparison: Comparison, quiet: bool, interrupted: list) -> None:
 def _write_report(comparison: Comparison, folder: Path, quiet: bool) -> Path:
     from hashers.report import write_report
 
-    console = _console(stderr=True)
+    screen = console(stderr=True)
     command = shlex.join(["hashers", *sys.argv[1:]])
-    if quiet or not console.is_terminal:
+    if quiet or not screen.is_terminal:
         return write_report(comparison, folder, command=command)
-    with console.status("writing the report"):
+    with screen.status("writing the report"):
         return write_report(comparison, folder, command=command)
-
-
-@contextmanager
-def _interrupts() -> Iterator[list]:
-    """A list that is filled by Ctrl-C, whoever catches the KeyboardInterrupt."""
-    seen: list = []
-
-    def note(number, frame):
-        seen.append(number)
-        raise KeyboardInterrupt
-
-    try:
-        before = signal.signal(signal.SIGINT, note)
-    except ValueError:  # not in the main thread
-        yield seen
-        return
-    try:
-        yield seen
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _console(stderr=False):
-    from rich.console import Console
-
-    return Console(stderr=stderr)
 
 
 def _make_folder(folder: Path) -> None:
@@ -208,21 +134,3 @@ def _make_folder(folder: Path) -> None:
     except OSError as error:
         reason = error.strerror or str(error)
         raise ValueError(f"--report: cannot make the folder {folder}: {reason}. Name another one.") from error
-
-
-def _names(text: str, option: str) -> list[str]:
-    names = [word.strip() for word in text.split(",")]
-    if not all(names):
-        raise ValueError(f"{option} has an empty entry: {text!r}. Separate names by single commas.")
-    return names
-
-
-def _whole(word: str, option: str) -> int:
-    try:
-        return int(word)
-    except ValueError:
-        raise ValueError(f"{option} takes whole numbers, such as 16,32,64: {word!r} is none.") from None
-
-
-if __name__ == "__main__":
-    main()
