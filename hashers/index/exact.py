@@ -319,8 +319,9 @@ def _n_tiles(words, start, stop):
 
 
 def _batches(n_query, n_bytes):
-    """Ranges of queries whose state, `n_bytes` each, fits in memory."""
-    size = max(QUERIES, STATE // n_bytes // QUERIES * QUERIES)
+    """Ranges of queries whose state, `n_bytes` each, fits in memory together; at least one query each."""
+    size = max(1, STATE // n_bytes)
+    size -= size % QUERIES if size > QUERIES else 0
     return [range(start, min(start + size, n_query)) for start in range(0, n_query, size)]
 
 
