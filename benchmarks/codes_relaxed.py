@@ -50,7 +50,8 @@ def main():
                 for mode in ("published", "default")
             }
             text = "  ".join(
-                f"{mode} {np.mean([r.objective for r, _ in pairs]) / scale:.4f} {np.median([s for _, s in pairs]):.2f} s"
+                f"{mode} {np.mean([r.objective for r, _ in pairs]) / scale:.4f} "
+                f"{np.median([seconds for _, seconds in pairs]):.2f} s"
                 for mode, pairs in runs.items()
             )
             relaxed = runs["default"][0][0].stats["relaxed_objective"] / scale
