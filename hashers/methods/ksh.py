@@ -9,7 +9,6 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from bqp.callbacks import Event
-from hashers import packing
 from hashers.base import Hasher
 from hashers.functions import KernelFunction
 from hashers.methods._ksh_bits import KSHBits
@@ -18,6 +17,9 @@ __all__ = ["KSH"]
 
 BLOCK = 4096
 """Rows whose kernel values are made at once."""
+
+SAMPLE = 5000
+"""Rows that anchors and width come from."""
 
 LABELED = {"default": 20_000, "published": 2000}
 
@@ -34,7 +36,7 @@ class KSH(Hasher):
     n_bits : int
         Code length.
     n_anchors : int
-        Random training rows; all where there are fewer.
+        Random training rows, out of 5,000; all where there are fewer.
     sigma : float or {"auto", "nearest", "median", "sdh", "ksh"}
         Width, see `KernelFunction`; "ksh" is that of the authors.
     normalize : bool
@@ -123,6 +125,10 @@ class KSH(Hasher):
         return KernelFunction(n_anchors=self.n_anchors, sigma=self.sigma, normalize=self.normalize)
 
     def _learn(self, X, S, function, n_bits, n_jobs, rng, progress):
+        if self.sigma == "validate":
+            raise ValueError(
+                'sigma="validate" measures how well codes are met, and there are none yet. Use sigma="auto".'
+            )
         if self.mode not in LABELED:
             raise ValueError(f"mode must be one of {', '.join(LABELED)}: {self.mode!r}.")
         published = self.mode == "published"
@@ -131,16 +137,16 @@ class KSH(Hasher):
         steps = steps if self.max_iterations is None else _count(self.max_iterations, "max_iterations", 0)
         n_cycles = int(not published) if self.n_cycles is None else _count(self.n_cycles, "n_cycles", 0)
         known = np.flatnonzero(S.known)
-        rows = check_random_state(rng).permutation(known)[:n_labeled] if len(known) > n_labeled else known
-        rows = np.sort(rows)
+        draws = check_random_state(rng)
+        rows = np.sort(draws.permutation(known)[:n_labeled])
         began = time.perf_counter()
-        function.n_features_in_ = X.shape[1]
-        function._prepare(X, None)
+        sample = np.sort(draws.permutation(X.shape[0])[:SAMPLE])
+        function.fit(X[sample], draws.choice([-1, 1], size=(len(sample), 1)))  # for anchors and width
         m = function.n_bits_ = function.anchors_.shape[0]
         function.coef_ = np.vstack([np.eye(m), np.zeros((1, m))])  # margins are kernel values
         mean, K = np.zeros(m), np.empty((len(rows), m))
         for start in range(0, X.shape[0], BLOCK):
-            values = function._margins(X[start : start + BLOCK])
+            values = function.decision_function(X[start : start + BLOCK])
             mean += values.sum(axis=0) / X.shape[0]
             inside = slice(*np.searchsorted(rows, [start, start + BLOCK]))
             K[inside] = values[rows[inside] - start]
@@ -161,7 +167,7 @@ class KSH(Hasher):
             if not bits.cycle(steps, report):
                 break
         function.coef_, function.n_bits_ = np.vstack([bits.A, -mean @ bits.A]), n_bits
-        B = packing.signs(function._margins(X))
+        B = function.predict(X)
         return _result(S, B, bits, trace, time.perf_counter() - began), function
 
 

@@ -247,6 +247,7 @@ def test_lfh_errors():
         ({"mode": "fast"}, "mode must be one of default, published: 'fast'"),
         ({"n_anchors": 0}, "n_anchors must be a positive integer"),
         ({"sigma": "wide"}, "sigma must be"),
+        ({"sigma": "validate"}, 'Use sigma="auto"'),
     ):
         with pytest.raises(ValueError, match=message):
             KSH(**settings_).fit(X, y)
