@@ -3,6 +3,8 @@
 Shen, Shen, Liu and Shen, "Supervised discrete hashing", CVPR 2015.
 """
 
+import numpy as np
+
 from hashers.base import CoupledHasher
 
 __all__ = ["SDH"]
@@ -27,9 +29,11 @@ class SDH(CoupledHasher):
     regularization : float
         lambda.
     start : {"random", "class-codes"}
-        Where the default mode begins: "random" goes on from what the published rounds find from random codes;
-        "class-codes" takes the best of that and Hadamard codes of the classes, which have the lower objective and the
-        lower MAP: see Notes.
+        Where the default mode begins: "random" at the best (by the objective) of what the published rounds find from
+        random codes and of `n_starts` descents from random codes of the classes; "class-codes" also tries Hadamard
+        codes of the classes, which have the lower objective and the lower MAP: see Notes.
+    n_starts : int, optional
+        Descents for ``start="random"``. Default 1024 / n_bits up to 256 distinct label sets, else none.
     mode : {"default", "published"}
         "published" repeats the authors' rounds from random codes and returns the last ones.
     n_jobs : int, optional
@@ -80,6 +84,7 @@ class SDH(CoupledHasher):
         nu=1e-5,
         regularization=1.0,
         start="random",
+        n_starts=None,
         mode="default",
         n_jobs=None,
         random_state=None,
@@ -92,6 +97,7 @@ class SDH(CoupledHasher):
         self.nu = nu
         self.regularization = regularization
         self.start = start
+        self.n_starts = n_starts
         self.mode = mode
         self.n_jobs = n_jobs
         self.random_state = random_state
@@ -114,7 +120,26 @@ class SDH(CoupledHasher):
             "n_jobs": n_jobs,
             "callback": callback,
         }
-        if self.start == "random" and self.mode == "default":
-            published = codes.discrete_cyclic(S, mode="published", certify=False, **settings)
-            settings["init"] = published.stats["best_B"]
-        return codes.discrete_cyclic(S, mode=self.mode, **settings)
+        if self.start == "class-codes" or self.mode != "default":
+            return codes.discrete_cyclic(S, mode=self.mode, **settings)
+        published = codes.discrete_cyclic(S, mode="published", certify=False, **settings)
+        result = codes.discrete_cyclic(S, init=self._best_start(S, published.stats["best_B"], settings), **settings)
+        if result.objective > published.stats["best_objective"]:
+            result = codes.discrete_cyclic(S, init=published.stats["best_B"], **settings)
+        return result
+
+    def _best_start(self, S, B, settings):
+        """The best of B and descents from random codes of the distinct label sets, without the feature term."""
+        from bqp import codes
+
+        n_groups, n_bits = int(S.groups.max()) + 1, settings["n_bits"]
+        n_starts = self.n_starts
+        if n_starts is None:
+            n_starts = max(1, 1024 // n_bits) if n_groups <= 256 else 0
+        if n_starts == 0:
+            return B
+        rng = np.random.default_rng(settings["rng"])
+        starts = [B] + [np.where(rng.random((n_groups, n_bits)) < 0.5, -1, 1)[S.groups] for _ in range(n_starts)]
+        plain = {**settings, "refit": None, "callback": None, "certify": False}
+        found = [codes.discrete_cyclic(S, init=init, **plain) for init in starts]
+        return min(found, key=lambda result: result.objective).B

