@@ -16,6 +16,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from hashers import packing
+from hashers._saving import SaveMixin
 from hashers.functions.base import HashFunction, as_function, check_features
 from hashers.functions.refit import Refit
 
@@ -24,7 +25,7 @@ __all__ = ["CoupledHasher", "Hasher"]
 logger = logging.getLogger("hashers")
 
 
-class Hasher(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class Hasher(SaveMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Base of two-step hashers: learn codes of the training points, then fit a function to each bit.
 
     Children set in `__init__` at least `n_bits`, `function`, `n_jobs`, `random_state`, `verbose`, `unlabeled`, and give

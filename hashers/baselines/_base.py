@@ -13,6 +13,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from hashers import packing
+from hashers._saving import SaveMixin
 from hashers.functions.base import TAME, check_features
 
 __all__ = ["UnsupervisedHasher", "centred_product", "check_n_bits", "largest_exponent", "principal_axes", "scaled"]
@@ -24,7 +25,7 @@ DIRECT = 3000
 """Largest matrix of scalar products whose eigenvectors are computed directly; beyond it by Lanczos iterations."""
 
 
-class UnsupervisedHasher(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class UnsupervisedHasher(SaveMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Base of hashers that learn from features alone.
 
     Children set in `__init__` at least `n_bits`, and give `_learn` and `_margins`.

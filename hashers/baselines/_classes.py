@@ -8,13 +8,14 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from hashers._saving import SaveMixin
 from hashers.base import _seed_unset
 from hashers.functions.base import HashFunction, as_function, check_features
 
 __all__ = ["ClassScorer"]
 
 
-class ClassScorer(BaseEstimator):
+class ClassScorer(SaveMixin, BaseEstimator):
     """Base of estimators that score classes, or labels of label sets; children give `_learn`.
 
     Children set in `__init__` at least `function`, `random_state` and `unlabeled`.

@@ -245,3 +245,15 @@ def test_published_and_default_objectives(digits):
 def test_coupled_methods_are_coupled():
     coupled = [name for name in SUPERVISED if isinstance(make(name), CoupledHasher)]
     assert coupled == ["fasthash", "sdh", "fsdh", "affhash", "triplet"]
+
+
+@pytest.mark.parametrize("name", ["tsh", "sdh", "hbmp"])
+def test_save_and_load(name, digits, tmp_path):
+    import hashers
+
+    X, y = digits
+    hasher = make(name).fit(X, y)
+    hasher.save(tmp_path / "model")
+    loaded = hashers.load(tmp_path / "model")
+    np.testing.assert_array_equal(loaded.decision_function(X), hasher.decision_function(X))
+    np.testing.assert_array_equal(loaded.codes_, hasher.codes_)
