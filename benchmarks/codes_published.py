@@ -351,6 +351,29 @@ def show(rows: list[dict]) -> None:
     )
 
 
+def ratio(row: dict) -> str:
+    """Our mean over theirs, with a star where our worst seed is above their best, two where our mean is worse."""
+    j = judge(row)
+    value = j["default mean"] / j["published mean"] if j["published mean"] else float(not j["ok"])
+    text = f"{value:.3f}".removeprefix("0")
+    return text + ("" if j["worst ok"] else "*" if j["ok"] else "**")
+
+
+def summary(rows: list[dict], n_bits: list[int]) -> None:
+    """A method a line, a data set a column: the ratios for each code length, and seconds."""
+    print(f"| method | {' | '.join(DATASETS)} | s | s ours |\n| --- {'| --- ' * len(DATASETS)}| --: | --: |")
+    for method in dict.fromkeys(row["method"] for row in rows):
+        mine = {(row["dataset"], row["n_bits"]): row for row in rows if row["method"] == method}
+        cells = [
+            " ".join(ratio(mine[name, q]) if (name, q) in mine else "–" for q in n_bits)
+            if any((name, q) in mine for q in n_bits)
+            else ""
+            for name in DATASETS
+        ]
+        seconds = np.median([judge(row)["seconds"] for row in mine.values()], axis=0)
+        print(f"| {method} | {' | '.join(cells)} | {seconds[0]:.2g} | {seconds[1]:.2g} |")
+
+
 def warm_up() -> None:
     """Compile the kernels."""
     rng = np.random.default_rng(0)
@@ -372,6 +395,7 @@ def main() -> None:
     parser.add_argument("--budget", type=float, default=180.0, help="CPU seconds a row")
     parser.add_argument("--json", type=Path, default=RESULTS)
     parser.add_argument("--show", action="store_true", help="print the rows of the file")
+    parser.add_argument("--summary", action="store_true", help="with --show: our mean over theirs, a method a line")
     options = parser.parse_args()
 
     def wanted(dataset: str, method: str, n_bits: int) -> bool:
@@ -382,7 +406,7 @@ def main() -> None:
         stored = read(options.json)
         rows = [row for row in stored["rows"].values() if wanted(row["dataset"], row["method"], row["n_bits"])]
         print(stored["settings"])
-        show(rows)
+        summary(rows, options.bits) if options.summary else show(rows)
         return
     print(settings())
     warm_up()
