@@ -1,4 +1,4 @@
-"""Kernel hash functions: radial basis functions at anchors, then ridge regression of all bits at once."""
+"""Kernel hash functions: kernel values at anchors, then ridge regression of all bits at once."""
 
 import warnings
 from numbers import Real
@@ -10,6 +10,7 @@ from sklearn.preprocessing import normalize
 from sklearn.utils import check_random_state
 
 from hashers import packing
+from hashers.functions._kernels import KERNELS, leave_one_out_error, squared_norms
 from hashers.functions._ridge import NormalEquations
 from hashers.functions.base import Design, HashFunction, balanced, check_positive
 
@@ -27,13 +28,19 @@ WIDTH_ROWS = 2000
 COARSE = 2.0**-40
 """Mean squared distance, over squared length, at which float64 keeps too few digits of distances: 12 bits."""
 
-WIDTHS = ("auto", "nearest", "median", "sdh", "ksh")
+VALIDATION_ROWS = 2000
+"""Training rows, anchors among them, that a validated width looks at."""
+
+CLEARLY = 0.03
+"""A validated width replaces "auto" where its leave-one-out error is lower by more than this share."""
+
+WIDTHS = ("auto", "validate", "nearest", "median", "sdh", "ksh")
 
 
 class KernelFunction(HashFunction):
-    """Hash functions that are linear in radial basis functions at anchors.
+    """Hash functions that are linear in kernel values at anchors.
 
-    phi(x) = (exp(-||x - a_1||^2 / (2 sigma^2)), ..., 1); minimises sum_i w_i ||b_i - W'phi(x_i)||^2 + ridge ||W||^2.
+    phi(x) = (k(x, a_1), ..., k(x, a_m), 1); minimises sum_i w_i ||b_i - W'phi(x_i)||^2 + ridge ||W||^2.
 
     Parameters
     ----------
@@ -41,14 +48,23 @@ class KernelFunction(HashFunction):
         Anchors; all training rows where there are fewer.
     anchors : {"random", "kmeans"}
         Random training rows, or k-means centres of at most 20 rows an anchor.
-    sigma : float or {"auto", "nearest", "median", "sdh", "ksh"}
+    sigma : float or {"auto", "validate", "nearest", "median", "sdh", "ksh"}
         Width. From distances of training rows (at most 2,000) to the anchors: "nearest" is the mean distance to the
-        nearest anchor, "median" the median distance / sqrt(2), "auto" the geometric mean of these two, "ksh" the root
-        mean squared distance (the width of KSH). "sdh" is 0.4 (the width of SDH).
+        nearest anchor, "median" the median distance (/ sqrt(2) for "rbf"), "auto" the geometric mean of these two;
+        "ksh" the root mean squared distance and "sdh" 0.4, as published, for "rbf". "validate" tries five widths from
+        "nearest" to "median" (at least from half to twice "auto") on 2,000 training rows and takes the one of least
+        leave-one-out error of the codes; "auto" unless that error is lower by more than 3 %. For "polynomial" all rules
+        start from the root mean squared length of rows.
     ridge : float
         Weight of the penalty.
     normalize : bool
-        Whether rows are scaled to unit Euclidean length first (rows of zeros stay).
+        Whether rows are scaled to unit length first (rows of zeros stay): Euclidean, or for "laplacian" and "chi2" the
+        sum of absolute values.
+    kernel : {"rbf", "laplacian", "chi2", "polynomial"}
+        exp(-||x - a||^2 / (2 sigma^2)); exp(-||x - a||_1 / sigma); exp(-sum_j (x_j - a_j)^2 / (x_j + a_j) / sigma) for
+        features of at least 0; ((1 + x.a / sigma^2) / 2)^degree, whose degree 1 is linear in the cosine of unit rows.
+    degree : int
+        Of "polynomial".
     random_state : int, RandomState instance or None
         Choice of the anchors and of the rows that the width looks at.
 
@@ -56,7 +72,7 @@ class KernelFunction(HashFunction):
     ----------
     anchors_ : ndarray of shape (n_anchors, n_features)
         Scaled anchors in the dtype of distances: that of X, or float64 where float32 is too coarse for `sigma_` or
-        for the distances of rows. A sparse matrix where X is one and anchors are rows of it.
+        for the distances of rows ("rbf"). A sparse matrix where X is one and anchors are rows of it.
     sigma_ : float
         The width used.
     coef_ : ndarray of shape (n_anchors + 1, n_bits), float64
@@ -64,14 +80,15 @@ class KernelFunction(HashFunction):
 
     Notes
     -----
-    O(n d m + n m^2) time for m anchors. Kernel values exist for 4,096 rows at a time: memory O(4096 m + m^2) beside X.
-    Distances are products in the dtype of X (float64 where float32 is too coarse, which float64 distances of the
-    sampled rows decide); a `UserWarning` says where float64 is too coarse as well. The normal equations are summed and
-    solved in float64: in float32 they lose all digits at 1,000 anchors. Where the Cholesky
-    factorisation fails (ridge 0), least squares takes over.
+    O(n d m + n m^2) time for m anchors; "laplacian" and "chi2" cannot use matrix products and take about ten times as
+    long as "rbf" for their values. "validate" costs five fits of 2,000 rows. Kernel values exist for 4,096 rows
+    at a time: memory O(4096 m + m^2) beside X. Distances of "rbf" are products in the dtype of X (float64 where float32
+    is too coarse, which float64 distances of the sampled rows decide); a `UserWarning` says where float64 is too coarse
+    as well. The normal equations are summed and solved in float64: in float32 they lose all digits at 1,000 anchors.
+    Where the Cholesky factorisation fails (ridge 0), least squares takes over.
 
-    "auto" because neither rule is right everywhere: with 64 bits on Fashion-MNIST (nearest 0.38, median 0.63) the
-    geometric mean 0.49 gives a higher precision than both; on embeddings the three agree.
+    Neither "nearest" nor "median" is right everywhere; their geometric mean is near the best width on all our data
+    sets, and no width chosen by held-out error beats it on all of them: see docs/functions.md.
 
     References
     ----------
@@ -87,18 +104,30 @@ class KernelFunction(HashFunction):
            [-1, 1]], dtype=int8)
     """
 
-    def __init__(self, n_anchors=1000, anchors="random", sigma="auto", ridge=1e-2, normalize=True, random_state=None):
+    def __init__(
+        self,
+        n_anchors=1000,
+        anchors="random",
+        sigma="auto",
+        ridge=1e-2,
+        normalize=True,
+        random_state=None,
+        kernel="rbf",
+        degree=3,
+    ):
         self.n_anchors = n_anchors
         self.anchors = anchors
         self.sigma = sigma
         self.ridge = ridge
         self.normalize = normalize
         self.random_state = random_state
+        self.kernel = kernel
+        self.degree = degree
 
     _per_bit = ("coef_",)
 
     def _fit(self, X, B, weight):
-        self._prepare(X, weight)
+        self._prepare(X, B, weight)
         equations, R = _sums(_Blocks(self, X), B, weight, self._ridge())
         self.coef_ = equations.solve(R)
 
@@ -108,7 +137,7 @@ class KernelFunction(HashFunction):
     def _ridge(self):
         return check_positive(self.ridge, "ridge", zero=True)
 
-    def _prepare(self, X, weight):
+    def _prepare(self, X, B, weight):
         """Choose anchors and width."""
         self._check_parameters()
         self._check_length(X, X.dtype)
@@ -121,13 +150,41 @@ class KernelFunction(HashFunction):
         else:
             self.anchors_ = self._centres(self._scaled(X[rows[: 20 * self.n_anchors]], np.float64), rng)
             chosen = np.full(self.anchors_.shape[0], -1)
-        squares = self._squared_distances(self._scaled(X[sample], np.float64))
-        self.sigma_ = self._width(squares, sample[:, None] == chosen)
-        size, spread = 2 * float(_squared_norms(self.anchors_).max()), float(squares.mean())
+        gaps = self._gaps(self._scaled(X[sample], np.float64))
+        same = sample[:, None] == chosen
+        self.sigma_ = self._width(gaps, same)
+        if self.sigma == "validate":
+            self._validate(X, B, weight, rows, self._ratio(gaps, same))
+        if self.kernel != "polynomial":
+            self._choose_dtype(X, gaps, sample)
+
+    def _choose_dtype(self, X, gaps, sample):
+        """Leave the anchors in float64 where distances are too small for float32; warn where float64 loses them."""
+        largest = squared_norms(self.anchors_).max() if self.kernel == "rbf" else abs(self.anchors_).sum(axis=1).max()
+        size, spread = 2 * float(largest), float(gaps.mean())
         if spread <= COARSE * size and _rows_differ(X[sample]):
             self._warn_coarse()
-        if not _too_fine(size, min(self.sigma_**2, spread)):
+        if self.kernel != "rbf" or not _too_fine(size, min(self.sigma_**2, spread)):
             self.anchors_ = self.anchors_.astype(X.dtype, copy=False)
+
+    def _validate(self, X, B, weight, rows, ratio):
+        """Move the width to where leave-one-out errors of rows that are no anchors are clearly lower."""
+        rows = rows[:VALIDATION_ROWS]
+        n_anchors = min(self.anchors_.shape[0], len(rows) // 2)
+        tested = np.arange(n_anchors if self.anchors == "random" else 0, len(rows))
+        if not n_anchors:
+            return
+        gaps = self._gaps(self._scaled(X[rows], np.float64))[:, :n_anchors]
+        root = np.ones((len(rows), 1)) if weight is None else np.sqrt(weight[rows])[:, None]
+        T = B[rows] * root
+        error = {}
+        for sigma in self.sigma_ * ratio ** np.arange(-2.0, 3.0):
+            phi = np.ones((len(rows), n_anchors + 1))
+            phi[:, :-1] = KERNELS[self.kernel].values(gaps.copy(), sigma, self.degree)
+            error[float(sigma)] = leave_one_out_error(phi * root, T, self._ridge(), tested)
+        best = min(error, key=error.__getitem__)
+        if error[best] < (1 - CLEARLY) * error[self.sigma_]:
+            self.sigma_ = best
 
     def _margins(self, X):
         self._check_length(X, self.anchors_.dtype)
@@ -141,9 +198,15 @@ class KernelFunction(HashFunction):
             raise ValueError(f"n_anchors must be a positive integer: {self.n_anchors!r}.")
         if self.anchors not in ("random", "kmeans"):
             raise ValueError(f'anchors must be "random" or "kmeans": {self.anchors!r}.')
+        if self.kernel not in KERNELS:
+            raise ValueError(f"kernel must be one of {', '.join(KERNELS)}: {self.kernel!r}.")
+        if isinstance(self.degree, bool) or not isinstance(self.degree, int | np.integer) or self.degree < 1:
+            raise ValueError(f"degree must be a positive integer: {self.degree!r}.")
         if isinstance(self.sigma, str):
             if self.sigma not in WIDTHS:
                 raise ValueError(f"sigma must be a number above 0 or one of {', '.join(WIDTHS)}: {self.sigma!r}.")
+            if self.sigma in ("sdh", "ksh") and self.kernel != "rbf":
+                raise ValueError(f'sigma={self.sigma!r} is for kernel="rbf", not {self.kernel!r}. Use sigma="auto".')
         else:
             check_positive(self.sigma, "sigma")
         self._ridge()
@@ -151,7 +214,7 @@ class KernelFunction(HashFunction):
     def _scaled(self, X, dtype):
         """Rows in `dtype`, of unit length with `normalize`."""
         if self.normalize:
-            return normalize(balanced(X, axis=1)[0].astype(dtype, copy=False))
+            return normalize(balanced(X, axis=1)[0].astype(dtype, copy=False), norm=KERNELS[self.kernel].norm)
         return X.astype(dtype, copy=False)
 
     def _check_length(self, X, dtype):
@@ -174,7 +237,7 @@ class KernelFunction(HashFunction):
             "depend on X: a large common offset, a large constant column, tiny values, or rows that differ in length "
             f"only. {remedy}{', or use normalize=False' if self.normalize else ''}.",
             UserWarning,
-            stacklevel=4,
+            stacklevel=6,
         )
 
     def _centres(self, X, rng):
@@ -191,38 +254,44 @@ class KernelFunction(HashFunction):
         )
         return kmeans.fit(X).cluster_centers_
 
-    def _squared_distances(self, X):
-        """Squared distances of scaled rows to the anchors; shape (n, n_anchors), dtype of X, never negative."""
-        product = X @ self.anchors_.T
-        distances = product.toarray() if sparse.issparse(product) else product
-        distances *= -2
-        distances += _squared_norms(X)[:, None]
-        distances += _squared_norms(self.anchors_)
-        return np.maximum(distances, 0, out=distances)
+    def _gaps(self, X):
+        """What the kernel needs of scaled rows and anchors: distances or products; shape (n, n_anchors)."""
+        return KERNELS[self.kernel].gaps(X, self.anchors_)
 
-    def _width(self, squares, same):
-        """The width: a number, or from squared distances of sampled rows; `same` marks a row that is its own anchor."""
+    def _width(self, gaps, same):
+        """The width: a number, or from gaps of sampled rows; `same` marks a row that is its own anchor."""
         if isinstance(self.sigma, Real):
             return float(self.sigma)
+        if self.kernel == "polynomial":
+            return _usable(np.sqrt(squared_norms(self.anchors_).mean()))
         if self.sigma == "sdh":
             return 0.4
         if self.sigma == "ksh":
-            return _usable(np.sqrt(squares.mean()))
-        distances = np.sqrt(squares)
-        median = np.median(distances) / np.sqrt(2)
+            return _usable(np.sqrt(gaps.mean()))
+        nearest, median = self._typical(gaps, same)
+        widths = {"nearest": nearest, "median": median}
+        return _usable(widths.get(self.sigma, np.sqrt(nearest * median)), median)
+
+    def _typical(self, gaps, same):
+        """The widths "nearest" and "median"."""
+        distances = KERNELS[self.kernel].lengths(gaps).copy()
+        median = np.median(distances) * KERNELS[self.kernel].median_share
         distances[same] = np.inf
         nearest = distances.min(axis=1)
-        nearest = nearest[np.isfinite(nearest)].mean() if np.isfinite(nearest).any() else median
-        widths = {"nearest": nearest, "median": median, "auto": np.sqrt(nearest * median)}
-        return _usable(widths[self.sigma], median)
+        return nearest[np.isfinite(nearest)].mean() if np.isfinite(nearest).any() else median, median
+
+    def _ratio(self, gaps, same):
+        """Between neighbours of the five widths that "validate" tries."""
+        if self.kernel == "polynomial":
+            return np.sqrt(2)
+        nearest, median = self._typical(gaps, same)
+        return max(np.sqrt(2), (median / nearest) ** 0.25) if min(nearest, median) > 0 else np.sqrt(2)
 
     def _map(self, X):
         """Kernel values and the constant of raw rows; shape (n, n_anchors + 1), float64."""
-        X = self._scaled(X, self.anchors_.dtype)
-        values = self._squared_distances(X)
-        values /= -2 * self.sigma_**2
+        gaps = self._gaps(self._scaled(X, self.anchors_.dtype))
         phi = np.ones((X.shape[0], self.anchors_.shape[0] + 1))
-        np.exp(values, out=phi[:, :-1], dtype=values.dtype, casting="same_kind")
+        phi[:, :-1] = KERNELS[self.kernel].values(gaps, self.sigma_, self.degree)
         return phi
 
 
@@ -262,7 +331,7 @@ def _sums(blocks, B, weight, ridge):
 class KernelDesign(Design):
     """Anchors, width, kernel values (up to 256 MiB) and the factor of the unweighted normal equations, made once.
 
-    The anchors are those of the first fit.
+    Anchors and width are those of the first fit.
     """
 
     def __init__(self, function, X):
@@ -276,7 +345,7 @@ class KernelDesign(Design):
         weight = fitted._check_weight(sample_weight, self.X.shape[0])
         first = self.first or fitted
         if self.first is None:
-            fitted._prepare(self.X, weight)
+            fitted._prepare(self.X, B, weight)
             self.first = fitted
             size = 8 * self.X.shape[0] * (fitted.anchors_.shape[0] + 1)
             self.blocks = _Blocks(fitted, self.X, keep=size <= KEPT)
@@ -312,13 +381,6 @@ def _rows_differ(X):
     if sparse.issparse(X):
         return (X[1:] != X[np.zeros(X.shape[0] - 1, dtype=int)]).nnz > 0
     return bool((X[:1] != X).any())
-
-
-def _squared_norms(X):
-    """Squared Euclidean length of each row; shape (n,), dtype of X."""
-    if sparse.issparse(X):
-        return np.asarray(X.multiply(X).sum(axis=1)).ravel().astype(X.dtype)
-    return np.einsum("ij,ij->i", X, X)
 
 
 def _usable(*widths):

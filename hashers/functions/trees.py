@@ -24,6 +24,9 @@ __all__ = ["TreesFunction"]
 
 ENGINES = ("lightgbm", "sklearn")
 
+FEW_FEATURES = 20
+"""Features that a tree may use at least with ``feature_fraction="auto"``."""
+
 
 class TreesFunction(HashFunction):
     """Hash functions that are sums of regression trees, boosted for the logistic loss, a bit at a time.
@@ -43,8 +46,9 @@ class TreesFunction(HashFunction):
         Most leaves of a tree.
     min_samples_leaf : int
         Fewest training rows in a leaf.
-    feature_fraction : float
+    feature_fraction : float or "auto"
         Share of the features, drawn at random, that a tree (with "sklearn" each of its splits) may use; in (0, 1].
+        "auto" is a tenth, but at least 20 features.
     max_bins : int
         Bins of a feature, from 2 to 255.
     n_jobs : int, optional
@@ -94,10 +98,10 @@ class TreesFunction(HashFunction):
         self,
         engine="lightgbm",
         n_estimators=200,
-        learning_rate=0.1,
+        learning_rate=0.2,
         n_leaves=15,
         min_samples_leaf=20,
-        feature_fraction=0.1,
+        feature_fraction="auto",
         max_bins=63,
         n_jobs=None,
         random_state=None,
@@ -167,9 +171,17 @@ class TreesFunction(HashFunction):
                 raise ValueError(f"{name} must be an integer {limits}: {value!r}.")
         for name in ("learning_rate", "feature_fraction"):
             value = getattr(self, name)
+            if name == "feature_fraction" and isinstance(value, str) and value == "auto":
+                continue
             good = isinstance(value, Real) and not isinstance(value, bool)
             if not good or not 0 < float(value) <= 1:
-                raise ValueError(f"{name} must be a number above 0, at most 1: {value!r}.")
+                choice = ' or "auto"' if name == "feature_fraction" else ""
+                raise ValueError(f"{name} must be a number above 0, at most 1{choice}: {value!r}.")
+
+    def _fraction(self, n_features):
+        if self.feature_fraction == "auto":
+            return min(1.0, max(0.1, FEW_FEATURES / n_features))
+        return float(self.feature_fraction)
 
     def _boosters(self):
         """`models_` with LightGBM's texts read, once."""
@@ -222,7 +234,7 @@ class _LightBins:
             "learning_rate": function.learning_rate,
             "num_leaves": function.n_leaves,
             "min_data_in_leaf": function.min_samples_leaf,
-            "feature_fraction": function.feature_fraction,
+            "feature_fraction": function._fraction(X.shape[1]),
             "max_bin": function.max_bins,
             "min_data_in_bin": 1,
             "use_missing": False,
@@ -288,7 +300,7 @@ class _ScikitBins:
             max_iter=function.n_estimators,
             max_leaf_nodes=function.n_leaves,
             min_samples_leaf=function.min_samples_leaf,
-            max_features=float(function.feature_fraction),
+            max_features=function._fraction(self.X.shape[1]),
             max_bins=function.max_bins,
             early_stopping=False,
         )

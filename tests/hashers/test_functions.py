@@ -328,7 +328,7 @@ def test_as_function():
     [
         (KernelFunction(n_anchors=0), "n_anchors must be a positive integer: 0"),
         (KernelFunction(anchors="grid"), "anchors must be"),
-        (KernelFunction(sigma="wide"), "one of auto, nearest, median, sdh, ksh: 'wide'"),
+        (KernelFunction(sigma="wide"), "one of auto, validate, nearest, median, sdh, ksh: 'wide'"),
         (KernelFunction(sigma=0), "sigma must be a finite number above 0: 0"),
         (KernelFunction(sigma=np.nan), "sigma"),
         (KernelFunction(ridge=-1), "ridge must be a finite number of at least 0: -1"),

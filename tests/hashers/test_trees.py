@@ -258,7 +258,8 @@ def test_bad_input(function):
         ({"max_bins": 256}, "max_bins must be an integer from 2 to 255: 256"),
         ({"learning_rate": 0}, "learning_rate must be a number above 0, at most 1: 0"),
         ({"feature_fraction": np.nan}, "feature_fraction"),
-        ({"feature_fraction": "auto"}, "feature_fraction"),
+        ({"feature_fraction": "tenth"}, "feature_fraction must be a number above 0, at most 1 or \"auto\": 'tenth'"),
+        ({"learning_rate": "auto"}, "learning_rate must be a number above 0, at most 1: 'auto'"),
     ],
 )
 def test_bad_parameters(arguments, message):
@@ -306,6 +307,18 @@ def test_lightgbm_engine_is_lightgbm():
         model.fit(X, B[:, k])
         expected = model.booster_.predict(X, raw_score=True)
         np.testing.assert_allclose(f.decision_function(X)[:, k], expected, atol=1e-9)
+
+
+def test_share_of_the_features():
+    X, B = blobs(d=300)
+    for wide, fraction in ((300, 0.1), (50, 0.4), (6, 1.0)):
+        auto, given_fraction = (
+            TreesFunction(n_estimators=4, feature_fraction=f, random_state=0).fit(X[:, :wide], B)
+            for f in ("auto", fraction)
+        )
+        np.testing.assert_array_equal(
+            auto.decision_function(X[:, :wide]), given_fraction.decision_function(X[:, :wide])
+        )
 
 
 def test_as_second_step_of_a_hasher():
