@@ -341,3 +341,17 @@ def test_distances_equal_those_of_faiss():
     total = metrics.distance_counts(*data).total
     for a in range(7):
         np.testing.assert_array_equal(np.bincount(distances[a], minlength=65), total[a])
+
+
+def test_labels_that_one_side_lacks_and_skewed_classes():
+    """Class 2 has one member, class 3 is in the database only, class 9 only among the queries."""
+    rng = np.random.default_rng(0)
+    y_database = np.repeat([0, 1, 2, 3], [400, 3, 1, 20])
+    B_database = packing.signs(rng.normal(size=(424, 3)))  # far more items than codes
+    B_query, y_query = packing.signs(rng.normal(size=(4, 3))), np.array([0, 1, 2, 9])
+    result = metrics.evaluate(B_query, B_database, y_query, y_database, k=10)
+    d, levels = _naive.distances(B_query, B_database), _naive.relevance(y_query, y_database)
+    for ties in ORDERED:
+        assert result.map[ties] == pytest.approx(mean_over(d, levels, ties, _naive.textbook_ap))
+        assert result.recall_at_k[10][ties] == pytest.approx(mean_over(d, levels, ties, partial(recall_at, k=10)))
+    assert result.protocol.n_without_relevant == 1 and result.average_precision[3] == 0
