@@ -166,6 +166,11 @@ METHODS: dict[str, MethodEntry] = {
         "hashers.baselines.sth:STH",
         "Self-taught hashing, without labels: codes from a neighbour graph, then one function per bit.",
     ),
+    "sgh": MethodEntry(
+        "hashers.baselines.sgh:SGH",
+        "Scalable graph hashing, without labels: bits of kernel features against what is left of a similarity.",
+        takes_function=False,
+    ),
     "one-hot": MethodEntry(
         "hashers.baselines.one_hot:OneHot",
         "A plain classifier whose predicted class is the code, one bit a class: what a hash must beat.",

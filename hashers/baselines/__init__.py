@@ -5,7 +5,8 @@ from hashers.baselines.itq import ITQ
 from hashers.baselines.lsh import LSH
 from hashers.baselines.one_hot import OneHot
 from hashers.baselines.posterior import Posterior
+from hashers.baselines.sgh import SGH
 from hashers.baselines.sh import SH
 from hashers.baselines.sth import STH
 
-__all__ = ["AGH", "ITQ", "LSH", "SH", "STH", "OneHot", "Posterior"]
+__all__ = ["AGH", "ITQ", "LSH", "SGH", "SH", "STH", "OneHot", "Posterior"]

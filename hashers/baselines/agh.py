@@ -45,6 +45,7 @@ class AGH(UnsupervisedHasher):
     ----------
     anchors_ : ndarray of shape (n_anchors, n_features), float64
     sigma_ : float
+        The width used, of features divided by ``2**exponent_`` as the anchors are.
     projection_ : ndarray of shape (n_anchors, k), float64
         W times sqrt(n); k is n_bits, or half of it rounded up with two layers.
     eigenvalues_ : ndarray of shape (k,), float64
@@ -87,7 +88,8 @@ class AGH(UnsupervisedHasher):
         if self.n_layers not in (1, 2):
             raise ValueError(f"n_layers must be 1 or 2: {self.n_layers!r}.")
         n_vectors = n_bits if self.n_layers == 1 else -(-n_bits // 2)
-        Z, self.anchors_, self.sigma_ = anchor_graph(X, self.n_anchors, self.n_nearest, self.sigma, rng)
+        sigma = self.sigma if isinstance(self.sigma, str) else self.sigma / 2.0**self.exponent_
+        Z, self.anchors_, self.sigma_ = anchor_graph(X, self.n_anchors, self.n_nearest, sigma, rng)
         size = np.asarray(Z.sum(axis=0)).ravel()
         self.eigenvalues_, self.projection_ = _eigenvectors(Z, size, n_vectors, n_bits)
         Y = Z @ self.projection_

@@ -19,7 +19,7 @@ from hashers import (
     LinearFunction,
     TripletHash,
 )
-from hashers.baselines import AGH, ITQ, LSH, SH, STH, OneHot, Posterior
+from hashers.baselines import AGH, ITQ, LSH, SGH, SH, STH, OneHot, Posterior
 
 EXPECTED_FAILURES: dict[str, str] = {}
 
@@ -44,6 +44,7 @@ EXPECTED_FAILURES: dict[str, str] = {}
         LSH(n_bits=8),
         ITQ(n_bits=3),
         SH(n_bits=3),
+        SGH(n_bits=3),
         AGH(n_bits=1),
         STH(n_bits=2, function=LinearFunction()),
         OneHot(LinearFunction()),

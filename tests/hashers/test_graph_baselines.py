@@ -1,4 +1,4 @@
-"""Hashers on neighbour graphs (AGH, STH) against dense transcriptions of their papers."""
+"""Hashers on graphs (AGH, STH, SGH) against dense transcriptions of their papers."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
 from hashers import KernelFunction, LinearFunction, metrics, packing
-from hashers.baselines import AGH, LSH, STH
+from hashers.baselines import AGH, LSH, SGH, STH
 from hashers.baselines.sth import _halves
 
 
@@ -213,6 +213,83 @@ class TestSTH:
         assert len(np.unique(STH(2, LinearFunction()).fit(np.ones((9, 2))).transform(np.ones((3, 2))), axis=0)) == 1
 
 
+def literal_sgh(X, anchors, n_bits, n_passes, order):
+    """Jiang and Li, with S formed: bit by bit the top generalised eigenvector of the residual."""
+    n = len(X)
+    Z = X - X.mean(axis=0)
+    Z /= np.linalg.norm(Z, axis=1, keepdims=True)
+    d = ((Z[:, None] - Z[anchors]) ** 2).sum(axis=2)
+    width = d.mean()
+    K = np.exp(-d / (2 * width))
+    K -= K.mean(axis=0)
+    z = Z @ Z.T  # rho = 2, unit rows: the exponent of S is z - 1, linear around 0
+    S = 2 / np.e * ((np.e - 1 / np.e) / 2 * z + (np.e + 1 / np.e) / 2) - 1
+    B, W = np.zeros((n, n_bits)), np.zeros((K.shape[1], n_bits))
+
+    def solve(k):
+        R = n_bits * S - np.delete(B, k, axis=1) @ np.delete(B, k, axis=1).T
+        w = eigh(K.T @ R @ K, K.T @ K + 1e-6 * np.eye(K.shape[1]))[1][:, -1]
+        W[:, k] = w / np.linalg.norm(w)
+        B[:, k] = np.where(K @ w >= 0, 1, -1)
+
+    for k in range(n_bits):
+        solve(k)
+    for _ in range(n_passes):
+        for k in order:
+            solve(k)
+    return K @ W, S
+
+
+class TestSGH:
+    @pytest.mark.parametrize("n_passes", [0, 1])
+    def test_bits_are_the_papers(self, digits, n_passes):
+        X = digits[0][:250]
+        hasher = SGH(8, n_anchors=30, n_passes=n_passes, random_state=3).fit(X)
+        rng = np.random.RandomState(3)
+        anchors = rng.permutation(250)[:30]
+        margins, S = literal_sgh(X, anchors, 8, n_passes, rng.permutation(8))
+        ours = hasher.decision_function(X)
+        signs = np.sign((ours * margins).sum(axis=0))
+        assert_allclose(ours, margins * signs, atol=1e-6)
+        Z = X - X.mean(axis=0)
+        Z /= np.linalg.norm(Z, axis=1, keepdims=True)
+        gaussian = 2 * np.exp(-((Z[:, None] - Z) ** 2).sum(axis=2) / 2) - 1
+        assert (S - gaussian).min() > -1e-12  # a chord of exp
+        assert (S - gaussian).max() < 2 / np.e * (np.cosh(1) + np.sinh(1) * (np.log(np.sinh(1)) - 1)) + 1e-12
+
+    def test_the_second_pass_and_more_bits_fit_better(self, digits):
+        X = digits[0][:300]
+        Z = X - X.mean(axis=0)
+        Z /= np.linalg.norm(Z, axis=1, keepdims=True)
+        S = 2 * np.exp(-((Z[:, None] - Z) ** 2).sum(axis=2) / 2) - 1
+
+        def misfit(q, n_passes):
+            B = SGH(q, n_passes=n_passes, random_state=0).fit(X).codes_.astype(int)
+            return ((S - B @ B.T / q) ** 2).mean()
+
+        assert misfit(16, 1) < misfit(16, 0)
+        assert misfit(32, 1) < misfit(8, 1)
+
+    def test_map_on_digits(self, digits):
+        for q in (16, 64):
+            assert map_of(SGH(q, random_state=0), digits) > map_of(LSH(q, random_state=0), digits) + 0.05
+
+    def test_equal_rows_and_repeated_rows(self, digits):
+        assert len(np.unique(SGH(3, random_state=0).fit(np.ones((10, 3))).codes_, axis=0)) == 1
+        X = np.repeat(digits[0][:6], 10, axis=0)
+        B = SGH(5, random_state=0).fit(X).codes_
+        assert_array_equal(B, np.repeat(B[::10], 10, axis=0))
+
+    def test_errors(self, digits):
+        for settings, message in (
+            ({"n_anchors": 0}, "n_anchors must be an integer of at least 1: 0"),
+            ({"n_passes": -1}, "n_passes must be an integer of at least 0: -1"),
+            ({"rho": 0}, "rho must be a finite number above 0: 0"),
+        ):
+            with pytest.raises(ValueError, match=message):
+                SGH(4, **settings).fit(digits[0][:50])
+
+
 @given(values=st.lists(st.integers(-3, 3), min_size=1, max_size=15))
 def test_halves_are_as_equal_as_distinct_values_allow(values):
     y = np.array(values, dtype=float)
@@ -227,7 +304,15 @@ def test_halves_are_as_equal_as_distinct_values_allow(values):
         assert_array_equal(bit, np.where(y > np.median(y), 1, -1))
 
 
-@pytest.mark.parametrize("hasher", [AGH(6, n_anchors=30, random_state=0), STH(6, LinearFunction(), random_state=0)])
+@pytest.mark.parametrize(
+    "hasher",
+    [
+        AGH(6, n_anchors=30, random_state=0),
+        STH(6, LinearFunction(), random_state=0),
+        SGH(6, n_anchors=30, random_state=0),
+    ],
+    ids=lambda h: type(h).__name__,
+)
 class TestManners:
     def test_outputs(self, hasher, digits):
         X = digits[0][:300]
