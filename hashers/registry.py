@@ -135,6 +135,11 @@ METHODS: dict[str, MethodEntry] = {
         words={"mode": MODES},
         takes_function=False,
     ),
+    "mlh": MethodEntry(
+        "hashers.methods.mlh:MLH",
+        "Minimal loss hashing: linear functions by stochastic gradients of a bound on a hinge-like loss of pairs.",
+        takes_function=False,
+    ),
     "lsh": MethodEntry(
         "hashers.baselines.lsh:LSH",
         "Signs of random projections, without labels: the floor that a supervised method must clear.",

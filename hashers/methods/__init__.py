@@ -9,6 +9,7 @@ from hashers.methods.hadamard import HadamardHash
 from hashers.methods.hbmp import HBMP
 from hashers.methods.ksh import KSH
 from hashers.methods.lfh import LFH
+from hashers.methods.mlh import MLH
 from hashers.methods.sdh import SDH
 from hashers.methods.triplet import TripletHash
 from hashers.methods.tsh import TSH
@@ -20,6 +21,7 @@ __all__ = [
     "HBMP",
     "KSH",
     "LFH",
+    "MLH",
     "SDH",
     "TSH",
     "AffHash",
