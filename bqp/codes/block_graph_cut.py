@@ -38,7 +38,7 @@ __all__ = ["block_graph_cut", "pair_strengths"]
 _SAMPLED = 100  # similar and dissimilar partners a point, as published
 _PUBLISHED_PASSES = 2
 _PASSES = 20
-_CYCLES = 20
+_CYCLES, _CYCLES_OF_MANY = 20, 2  # up to 1,000 points after merging, and beyond
 _CYCLES_WITH_FUNCTIONS = 4
 _PUBLISHED_START_UP_TO = 10_000  # points; its sample takes 10 kB a point
 _RESTARTS = 4  # starts of each bit over few points
@@ -97,11 +97,12 @@ def block_graph_cut(
     max_passes : int, optional
         Most passes over the blocks for one bit; default 20 (2 when published).
     max_cycles : int, optional
-        Most cycles over the bits after the first pass, each bit given all others. Default 20; 4 with `refit`; 0 when
-        published. With `refit`, a bit is replaced only if the outputs of its new function lower the objective. Else the
-        bit is kept, and so must be the function of an earlier call: ``stats["refit_calls"][k]`` is the number (from 0)
-        of the call that made column k. Up to 10,000 points the published pass is made too, and is where cycles go on
-        from if it still is the better: with `refit` the default is never worse than published with the same seed.
+        Most cycles over the bits after the first pass, each bit given all others. Default 20 up to 1,000 points (after
+        merging), 2 beyond; 4 with `refit`; 0 when published. With `refit`, a bit is replaced only if the outputs of its
+        new function lower the objective. Else the bit is kept, and so must be the function of an earlier call:
+        ``stats["refit_calls"][k]`` is the number (from 0) of the call that made column k. Up to 10,000 points the
+        published pass is made too, and is where cycles go on from if it still is the better: with `refit` the default
+        is never worse than published with the same seed.
     n_restarts : int, optional
         Starts of each bit in the first pass, the first from `init` or all ones, the others random; the best counts.
         Default 4 up to 1,000 points (after merging), else 1.
@@ -185,7 +186,9 @@ def block_graph_cut(
         counts = [_SAMPLED if m is None else m for m in (n_similar, n_dissimilar)]
         work = sample_pairs(work, counts[0], counts[1], seeds[0])
     few = work.n <= 1000
-    default_cycles = 0 if published else _CYCLES if refit is None else _CYCLES_WITH_FUNCTIONS
+    default_cycles = _CYCLES if few else _CYCLES_OF_MANY
+    if published or refit is not None:
+        default_cycles = 0 if published else _CYCLES_WITH_FUNCTIONS
     max_cycles = check_count("max_cycles", default_cycles if max_cycles is None else max_cycles, least=0)
     init = None if init is None else collapse.project(init)
 
