@@ -238,6 +238,7 @@ class _LightBins:
             "max_bin": function.max_bins,
             "min_data_in_bin": 1,
             "use_missing": False,
+            "enable_bundle": False,  # bundles may hold features that overlap: leaves then differ from what they predict
             "num_threads": effective_n_jobs(function.n_jobs),
             "deterministic": True,
             "force_col_wise": True,
