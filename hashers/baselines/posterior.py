@@ -202,15 +202,15 @@ def rank_by_scores(P_query, P_database, y_query, y_database, ties=("expected",),
     >>> rank_by_scores([[1.0]], [[0.3], [0.9], [0.3]], [7], [7, 8, 9])["expected"].round(4)
     array([0.4167])
     """
-    from hashers import _counting, _ranking
-    from hashers._relevance import Relevance
+    from hashers.metrics import counting, ranking
+    from hashers.metrics.relevance import Relevance
 
-    wrong = [rule for rule in ties if rule not in _ranking.TIES]
+    wrong = [rule for rule in ties if rule not in ranking.TIES]
     if wrong:
-        raise ValueError(f"unknown ties {wrong[0]!r}. Known are {', '.join(_ranking.TIES)}.")
+        raise ValueError(f"unknown ties {wrong[0]!r}. Known are {', '.join(ranking.TIES)}.")
     P_query, P_database = (np.asarray(P, dtype=np.float64) for P in (P_query, P_database))
     relevance = Relevance(y_query, y_database, len(P_query), len(P_database), unlabeled)
-    gains = _ranking.gain_table("linear", relevance.n_levels)
+    gains = ranking.gain_table("linear", relevance.n_levels)
 
     def run(start, stop):
         products = P_query[start:stop] @ P_database.T
@@ -220,13 +220,13 @@ def rank_by_scores(P_query, P_database, y_query, y_database, ties=("expected",),
         ]
 
     block = max(1, BLOCK_ENTRIES // len(P_database))
-    parts = [one for part in _counting.for_blocks(run, len(P_query), block, n_jobs) for one in part]
+    parts = [one for part in counting.for_blocks(run, len(P_query), block, n_jobs) for one in part]
     return {rule: np.array([one[rule] for one in parts]) for rule in ties}
 
 
 def _one_query(products, levels, n_levels, ties, gains):
     """Average precision of one ranking by tie rule."""
-    from hashers import _ranking
+    from hashers.metrics import ranking
 
     order = np.argsort(-products, kind="stable" if "stable" in ties else None)
     steps = np.diff(-products[order]) > RELATIVE_TIE * np.abs(products).max()
@@ -234,7 +234,7 @@ def _one_query(products, levels, n_levels, ties, gains):
     counts = np.bincount(group * n_levels + levels[order], minlength=(int(group[-1]) + 1) * n_levels)
     counts = counts.reshape(1, -1, n_levels)
     random = [rule for rule in ties if rule != "stable"]
-    scored = _ranking.score_ties(counts, random, (None,), gains) if random else {}
+    scored = ranking.score_ties(counts, random, (None,), gains) if random else {}
     found = {rule: float(scored[rule].average_precision()[0]) for rule in random}
     if "stable" in ties:
         hits = np.flatnonzero(levels[order[np.lexsort((order, group))]] > 0)

@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import NotFittedError
 
 from hashers import persistence
+from hashers.persistence import archive
 from hashers.errors import ModelFileError
 from hashers.functions import BalancedFunction, KernelFunction, LinearFunction, TreesFunction
 from hashers.methods import TSH
@@ -323,7 +324,7 @@ def edited(data, change):
     members = members_of(data)
     index = json.loads(members["model.json"])
     change(index)
-    return persistence._sealed({**members, "model.json": json.dumps(index).encode()})
+    return archive._sealed({**members, "model.json": json.dumps(index).encode()})
 
 
 def test_100_flipped_bytes(model, tmp_path):
@@ -364,12 +365,12 @@ def test_swapped_members_with_the_seal_put_right(model, tmp_path):
     assert {name.split("/")[0] for name in names} >= {"array", "text", "skops", "sparse"}
     for a, b in itertools.pairwise(names):
         changed = {**members, a: members[b], b: members[a]}
-        refuse(persistence._sealed(changed), tmp_path / "bad", "does not match its checksum: it was replaced")
+        refuse(archive._sealed(changed), tmp_path / "bad", "does not match its checksum: it was replaced")
     for name in names:
         less = {key: data for key, data in members.items() if key != name}
-        refuse(persistence._sealed(less), tmp_path / "bad", f"the member '{name}' is missing")
-    refuse(persistence._sealed({**members, "array/99.npy": b""}), tmp_path / "bad", "'array/99.npy' is not listed")
-    refuse(persistence._sealed({"x": b""}), tmp_path / "bad", r"there is no model\.json")
+        refuse(archive._sealed(less), tmp_path / "bad", f"the member '{name}' is missing")
+    refuse(archive._sealed({**members, "array/99.npy": b""}), tmp_path / "bad", "'array/99.npy' is not listed")
+    refuse(archive._sealed({"x": b""}), tmp_path / "bad", r"there is no model\.json")
 
 
 def set_class(path):
@@ -459,7 +460,7 @@ def test_skops_members_with_other_classes(model, tmp_path):
     index = json.loads(members["model.json"])
     index["members"]["skops/0.skops"] = hashlib.sha256(members["skops/0.skops"]).hexdigest()
     members["model.json"] = json.dumps(index).encode()
-    refuse(persistence._sealed(members), tmp_path / "bad", r"a scikit-learn part names .*same, which is not allowed")
+    refuse(archive._sealed(members), tmp_path / "bad", r"a scikit-learn part names .*same, which is not allowed")
 
 
 def test_pickled_arrays_and_longer_arrays(model, tmp_path):
@@ -477,12 +478,12 @@ def test_pickled_arrays_and_longer_arrays(model, tmp_path):
         members["array/0.npy"] = data
         index["members"]["array/0.npy"] = hashlib.sha256(data).hexdigest()
         members["model.json"] = json.dumps(index).encode()
-        refuse(persistence._sealed(members), tmp_path / "bad", message)
+        refuse(archive._sealed(members), tmp_path / "bad", message)
 
 
 def test_deep_json_and_no_json(model, tmp_path):
     for text in (b"[" * 100_000, b"\xff", b"", b"[]", b"{"):
-        refuse(persistence._sealed({"model.json": text}), tmp_path / "bad", "no JSON|does not say that its format")
+        refuse(archive._sealed({"model.json": text}), tmp_path / "bad", "no JSON|does not say that its format")
 
 
 @pytest.mark.parametrize(

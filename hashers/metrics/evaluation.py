@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from hashers._code_statistics import CodeStatistics, code_statistics
-from hashers._distance_counts import PrecisionRecall, ball_curve, check_k, check_radius, mean_distances
-from hashers._ranking import DIVISORS, TIES
-from hashers._task import RetrievalTask
+from hashers.metrics.counts import PrecisionRecall, ball_curve, check_k, check_radius, mean_distances
+from hashers.metrics.ranking import DIVISORS, TIES
+from hashers.metrics.statistics import CodeStatistics, code_statistics
+from hashers.metrics.task import RetrievalTask
 
 __all__ = ["Evaluation", "Protocol", "evaluate"]
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hashers import packing
-from hashers._relevance import Relevance, distinct_rows
+from hashers.metrics.relevance import Relevance, distinct_rows
 
 __all__ = ["CodeStatistics", "code_statistics"]
 

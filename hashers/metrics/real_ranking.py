@@ -9,9 +9,9 @@ entries a byte sums in ``n_bits / 8`` look-ups.
 import numpy as np
 
 from hashers import packing
-from hashers._ranking import RankSums, _limits, score_ties, tables
-from hashers._relevance import distinct_rows
 from hashers.kernels import ranking
+from hashers.metrics.ranking import RankSums, _limits, score_ties, tables
+from hashers.metrics.relevance import distinct_rows
 
 __all__ = ["RealRanking", "bit_scores", "check_margins", "check_weights", "unit"]
 
@@ -90,7 +90,7 @@ class RealRanking:
         From `bit_scores`.
     database : ndarray of shape (n_database, n_bytes), uint8
         Packed codes.
-    relevance : hashers._relevance.Relevance
+    relevance : hashers.metrics.relevance.Relevance
 
     Notes
     -----
@@ -131,7 +131,7 @@ class RealRanking:
         return group, level, counts
 
     def score(self, a, ties, ks, gains):
-        """Sums of query `a` by tie rule, as `hashers._ranking.score_ties` gives them."""
+        """Sums of query `a` by tie rule, as `hashers.metrics.ranking.score_ties` gives them."""
         group, level, counts = self.groups(a)
         scored = score_ties(counts[None], [rule for rule in ties if rule != "stable"], ks, gains)
         if "stable" in ties:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hashers._ranking import DIVISORS, TIES, gain_table, order_limits, score_ties
+from hashers.metrics.ranking import DIVISORS, TIES, gain_table, order_limits, score_ties
 
 __all__ = ["DistanceCounts", "PrecisionRecall", "ball_curve", "check_divisor", "check_k", "check_radius", "check_ties"]
 

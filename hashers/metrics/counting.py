@@ -1,6 +1,6 @@
 """Items counted by Hamming distance and relevance, block of queries by block: the input of every retrieval measure.
 
-The loops are in `hashers.kernels.hamming`, labels in `hashers._relevance`, the measures in `hashers._ranking`.
+The loops are in `hashers.kernels.hamming`, labels in `relevance`, the measures in `ranking`.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -73,7 +73,7 @@ class Counter:
     query, database : ndarray of shape (n, n_bytes), uint8
         Packed codes.
     n_bits : int
-    relevance : hashers._relevance.Relevance
+    relevance : hashers.metrics.relevance.Relevance
 
     Attributes
     ----------

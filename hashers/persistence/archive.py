@@ -2,8 +2,8 @@
 
 The archive holds ``model.json`` and the members that it names (arrays in npy, text, what skops writes). ``model.json``
 has ``format``, ``version``, the versions of the libraries that wrote it, the SHA-256 of every member, and the model
-(see `hashers._encoding`). The comment of the archive, its last bytes, is the SHA-256 of everything before. Any zip
-program can look into the file; one that writes it again breaks the seal.
+(see `hashers.persistence.encoding`). The comment of the archive, its last bytes, is the SHA-256 of everything before.
+Any zip program can look into the file; one that writes it again breaks the seal.
 """
 
 import hashlib
@@ -19,8 +19,8 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from hashers._atomic import atomic_file
-from hashers._encoding import Decoder, Encoder
 from hashers.errors import BackendNotFound, ModelFileError
+from hashers.persistence.encoding import Decoder, Encoder
 
 __all__ = ["FORMAT", "VERSION", "load", "save"]
 

@@ -18,7 +18,8 @@ import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator
 
-from hashers._allowed import (
+from hashers.errors import BackendNotFound, ModelFileError
+from hashers.persistence.allowed import (
     OTHER_ESTIMATORS,
     is_ours,
     is_part_of,
@@ -29,7 +30,6 @@ from hashers._allowed import (
     skops_dump,
     skops_load,
 )
-from hashers.errors import BackendNotFound, ModelFileError
 
 __all__ = ["Decoder", "Encoder"]
 

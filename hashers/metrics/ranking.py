@@ -178,7 +178,7 @@ def score_ties(counts, ties, ks, gains):
 
 
 def score_stable(counter, counts, start, stop, ks, gains):
-    """Score the queries ``start:stop`` of a `hashers._counting.Counter` with ties in database order.
+    """Score the queries ``start:stop`` of a `hashers.metrics.counting.Counter` with ties in database order.
 
     Parameters
     ----------
