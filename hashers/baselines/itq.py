@@ -5,6 +5,7 @@ Y. Gong and S. Lazebnik, "Iterative quantization: a procrustean approach to lear
 
 import numpy as np
 
+from hashers import packing
 from hashers.baselines._base import UnsupervisedHasher, centred_product, principal_axes
 
 __all__ = ["ITQ"]
@@ -72,12 +73,13 @@ class ITQ(UnsupervisedHasher):
         if isinstance(self.max_iter, bool) or not isinstance(self.max_iter, int | np.integer) or self.max_iter < 0:
             raise ValueError(f"max_iter must be an integer of at least 0: {self.max_iter!r}.")
         self.mean_, axes, _ = principal_axes(X, n_bits, rng)
-        V = centred_product(X, self.mean_, axes).astype(X.dtype, copy=False)
+        V = centred_product(X, self.mean_, axes)
         first, corner = np.linalg.qr(rng.standard_normal((n_bits, n_bits)))
         first *= np.sign(np.diagonal(corner))
-        self.rotation_, self.loss_ = _rotate(V, first[: V.shape[1]], self.max_iter)
+        self.rotation_, self.loss_ = _rotate(V.astype(X.dtype, copy=False), first[: V.shape[1]], self.max_iter)
         self.n_iter_ = len(self.loss_)
         self.coef_ = axes @ self.rotation_
+        return packing.signs(V @ self.rotation_)
 
     def _margins(self, X):
         return centred_product(X, self.mean_, self.coef_)
@@ -89,13 +91,14 @@ def _rotate(V, R, max_iter):
 
     n, q = V.shape[0], R.shape[1]
     square = float(np.einsum("ij,ij->", V, V, dtype=np.float64))
+    total = V.sum(axis=0, dtype=np.float64)[:, None]
     losses, last = [], None
     for _ in range(max_iter):
-        B = V @ R.astype(V.dtype) >= 0
-        if last is not None and np.array_equal(B, last):
+        positive = V @ R.astype(V.dtype) >= 0
+        if last is not None and np.array_equal(positive, last):
             break
-        cross = (V.T @ np.where(B, V.dtype.type(1), V.dtype.type(-1))).astype(np.float64)
+        cross = 2 * (V.T @ positive.astype(V.dtype)).astype(np.float64) - total  # V'B
         losses.append((n * q + square - 2 * float(np.sum(cross * R))) / (n * q))
         left, _, right = svd(cross, full_matrices=False, check_finite=False)
-        R, last = left @ right, B
+        R, last = left @ right, positive
     return R, np.array(losses)
