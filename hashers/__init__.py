@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         TSH,
         AffHash,
         FastHash,
+        FeatureAwareHash,
         HadamardHash,
         TripletHash,
     )
@@ -46,6 +47,7 @@ __all__ = [
     "ClassifierFunction",
     "CodeFileError",
     "FastHash",
+    "FeatureAwareHash",
     "HadamardHash",
     "Hasher",
     "KernelFunction",
@@ -76,6 +78,7 @@ _HOMES = {
     "DGH": "hashers.methods",
     "FSDH": "hashers.methods",
     "FastHash": "hashers.methods",
+    "FeatureAwareHash": "hashers.methods",
     "HBMP": "hashers.methods",
     "HadamardHash": "hashers.methods",
     "KSH": "hashers.methods",

@@ -140,6 +140,10 @@ METHODS: dict[str, MethodEntry] = {
         "Minimal loss hashing: linear functions by stochastic gradients of a bound on a hinge-like loss of pairs.",
         takes_function=False,
     ),
+    "feature-aware": MethodEntry(
+        "hashers.methods.featureaware:FeatureAwareHash",
+        "Codes that raise the average precision of out-of-fold hash codes: chosen for what the function can tell apart.",
+    ),
     "lsh": MethodEntry(
         "hashers.baselines.lsh:LSH",
         "Signs of random projections, without labels: the floor that a supervised method must clear.",

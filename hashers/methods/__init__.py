@@ -4,6 +4,7 @@ from hashers.methods.affhash import AffHash
 from hashers.methods.cosdish import COSDISH
 from hashers.methods.dgh import DGH
 from hashers.methods.fasthash import FastHash
+from hashers.methods.featureaware import FeatureAwareHash
 from hashers.methods.fsdh import FSDH
 from hashers.methods.hadamard import HadamardHash
 from hashers.methods.hbmp import HBMP
@@ -26,6 +27,7 @@ __all__ = [
     "TSH",
     "AffHash",
     "FastHash",
+    "FeatureAwareHash",
     "HadamardHash",
     "TripletHash",
 ]

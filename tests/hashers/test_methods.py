@@ -26,7 +26,7 @@ from hashers.base import CoupledHasher, Hasher
 from hashers.registry import METHODS, parse_method
 
 KERNEL = KernelFunction(n_anchors=60, random_state=0)
-QUICK = {"triplet": {"n_per_anchor": 20}, "affhash": {"max_outer": 4}}
+QUICK = {"triplet": {"n_per_anchor": 20}, "affhash": {"max_outer": 4}, "feature-aware": {"n_steps": 30}}
 
 
 def supervised(name):
@@ -35,7 +35,7 @@ def supervised(name):
 
 SUPERVISED = [name for name in METHODS if METHODS[name].takes_function and supervised(name)]
 PUBLISHED = [name for name in SUPERVISED if "mode" in METHODS[name].words]
-PAIRWISE = [name for name in SUPERVISED if name not in ("sdh", "fsdh", "hadamard")]
+PAIRWISE = [name for name in SUPERVISED if name not in ("sdh", "fsdh", "hadamard", "feature-aware")]
 
 
 def make(name, n_bits=12, **settings):
@@ -123,7 +123,7 @@ def test_pairs_and_a_similarity(name, digits):
     assert metrics.mean_average_precision(hasher.transform(X), hasher.transform(X), y, y) > 0.8
 
 
-@pytest.mark.parametrize("name", ["sdh", "fsdh", "hadamard"])
+@pytest.mark.parametrize("name", ["sdh", "fsdh", "hadamard", "feature-aware"])
 def test_methods_of_label_vectors_refuse_pairs(name, digits):
     with pytest.raises(ValueError, match="label"):
         make(name).fit_pairs(digits[0], [[0, 1], [1, 2]], [1, -1])
