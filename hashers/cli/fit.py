@@ -55,6 +55,10 @@ def fit(
     if seed < 0:
         raise ValueError(f"--seed must be at least 0: {seed}.")
     spec = parse_method(method)
+    if not spec.entry.has_codes:
+        raise ValueError(
+            f"{method} ranks by real numbers and makes no codes: nothing to encode. Compare it with compare."
+        )
     step_two = make_function(function, seed)
     table = open_table(data, labels, ignore)
     chosen = _part(table, rows)

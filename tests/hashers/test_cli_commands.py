@@ -203,6 +203,8 @@ def test_weights_of_the_model(data):
 def test_methods_without_labels(data):
     record = json.loads(done("fit", data / "X.npy", data / "lsh", "--method", "lsh", "--bits", 5, "--json").stdout)
     assert record["function"] is None and record["objective"] is None and record["n_bits"] == 5
+    one_hot = json.loads(done("fit", data / "d.npz", data / "o", *FIT, "--method", "one-hot", "--json").stdout)
+    assert one_hot["n_bits"] == 10 and one_hot["function"] == "linear"
     result = run("fit", data / "X.npy", data / "no", *FIT)
     assert result.exit_code == 2 and "needs labels" in result.stderr and not (data / "no").exists()
 
@@ -221,6 +223,7 @@ def test_methods_without_labels(data):
         (["fit", "d.npz", "m", "--rows", "some"], "--rows must be"),
         (["fit", "X.npy", "m", "--rows", "train", "--labels", "y.npy"], "no key 'train'"),
         (["fit", "d.npz", "m", "--method", "nonsense"], "unknown method"),
+        (["fit", "d.npz", "m", "--method", "posterior"], "makes no codes"),
         (["fit", "X.npy", "m", "--ignore", "a"], "--ignore names columns"),
         (["fit", "y.npy", "m"], "must be an (n, d) array"),
         (["fit", "d.npz", "m", "--labels", "other"], "no such key or column"),

@@ -324,3 +324,22 @@ def test_lsh_is_blind_to_shifts_and_counts_angles():
     assert (hasher.codes_[0] != hasher.codes_[1]).mean() == pytest.approx(angle / np.pi, abs=0.03)
     with pytest.raises(ValueError, match="n_bits"):
         LSH(n_bits=0).fit(X)
+
+
+BASELINES = ["lsh", "itq", "sh", "agh", "agh-two-layer", "sgh", "sth", "mlh", "one-hot", "posterior"]
+
+
+@pytest.mark.parametrize("kind", ["one big class", "one member each", "constant features"])
+def test_baselines_run_to_the_end_on_odd_data(kind):
+    y = np.random.RandomState(0).randint(0, 3, 120)
+    if kind == "one big class":
+        y = np.where(np.arange(120) % 12 == 0, y, 0)
+    if kind == "one member each":
+        y[20:60] = 3 + np.arange(40)
+    data = make_data(y)
+    if kind == "constant features":
+        data.X[:, 1:] = 0.3
+    runs = list(Comparison(data, methods=BASELINES, bits=[6], functions=["linear"]))
+    assert [run.row["method"] for run in runs] == BASELINES
+    for run in runs:
+        assert 0 < run.row["map_hashed"] <= 1

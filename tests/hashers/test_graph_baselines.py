@@ -340,3 +340,15 @@ class TestManners:
             clone(hasher).set_params(n_bits=0).fit(digits[0])
         with pytest.raises(ValueError, match="n_samples = 1"):
             clone(hasher).fit(digits[0][:1])
+
+    def test_constant_features_change_nothing(self, hasher, digits):
+        X = digits[0][:300]
+        if isinstance(hasher, STH):
+            hasher = clone(hasher).set_params(metric="euclidean")  # the cosine sees a constant
+        more = np.c_[X, np.full((300, 2), 0.5)]
+        assert (clone(hasher).fit(more).codes_ == clone(hasher).fit(X).codes_).mean() > 0.99
+
+
+def test_more_bits_than_rows(digits):
+    B = SGH(40, random_state=0).fit(digits[0][:6]).codes_
+    assert B.shape == (6, 40) and len(np.unique(B, axis=0)) == 6
