@@ -1,0 +1,156 @@
+"""Class codes that preserve the similarity and from which a linear map still predicts the labels.
+
+The objective of supervised discrete hashing (Shen, Shen, Liu and Shen, CVPR 2015) without its feature term,
+``min over W of sum_g m_g |y_g - W'b_g|^2 + lambda |W|^2`` over label sets g of mass m_g, is
+``lambda tr((lambda I + D K D)^-1 D Y Y' D)`` with K = B B' and D = diag(sqrt(m)). It asks for codes whose Gram matrix K
+has no small eigenvalue, and hardly tells such codes apart. The optimum of the KSH loss has one (with balanced classes
+the codes of all classes sum to nearly nothing), so its objective is enormous, and yet a few flips mend it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bqp.codes._label_models import label_rows
+from bqp.codes.learn import learn
+from bqp.errors import ParameterError
+from bqp.rng import RandomLike
+from bqp.solvers.base import check_count
+
+__all__ = ["MOST_SETS", "predictable_codes"]
+
+MOST_SETS = 64
+"""Distinct label sets up to which codes are looked for: a flip costs a look at C q candidates, O(C^2 q)."""
+
+_LEAST_GAIN = 1e-3  # a flip must lower the logarithm of the objective by this
+
+
+def predictable_codes(
+    S, n_bits: int = 32, objective: float = np.inf, regularization: float = 1.0, rng: RandomLike = 0, n_jobs: int = 1
+) -> np.ndarray | None:
+    """Codes near the optimum of the KSH loss whose label-regression objective is at most `objective`.
+
+    Parameters
+    ----------
+    S : Similarity, or array of shape (n,) or (n, L)
+        From `supervision.from_labels` or `from_label_sets`, as in `codes.discrete_cyclic`.
+    n_bits : int
+        Code length q.
+    objective : float
+        Bound on ``min over W of sum_i a_i |y_i - W'b_i|^2 + lambda |W|^2``.
+    regularization : float, > 0
+        lambda.
+    rng : None, int, SeedSequence or Generator
+        For `codes.learn`, where the search starts.
+    n_jobs : int
+
+    Returns
+    -------
+    B : ndarray of shape (n, n_bits), int8, or None
+        None if there are more than 64 distinct label sets, or flips do not get there.
+
+    Notes
+    -----
+    From the codes of `codes.learn`, flips single bits of single label sets: each time the one that costs the least KSH
+    loss for its gain in the logarithm of the objective; among those that reach the bound, the one with the least KSH
+    loss. The objective of every flip comes from one inverse by the formula for changes of rank two. A flip costs
+    O(C^2 q), C label sets; 10 classes and 64 bits take some 40 flips.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from bqp import codes, supervision
+    >>> y = np.repeat(np.arange(6), 50)
+    >>> S = supervision.from_labels(y)
+    >>> published = codes.discrete_cyclic(S, n_bits=12, mode="published")
+    >>> B = predictable_codes(S, n_bits=12, objective=published.objective)
+    >>> result = codes.discrete_cyclic(S, n_bits=12, init=B)
+    >>> result.objective <= published.objective, result.ksh_objective < published.ksh_objective
+    (True, True)
+    """
+    S, rows = label_rows(S)
+    n_bits = check_count("n_bits", n_bits)
+    if not regularization > 0:
+        raise ParameterError(f"regularization must be above 0, got {regularization!r}.")
+    if rows.n_kinds > MOST_SETS:
+        return None
+    mass = rows.kind_mass()
+    Y = np.eye(rows.n_kinds) if rows.sets is None else rows.sets.astype(np.float64)
+    small = _one_code_a_kind(learn(S, n_bits, rng=rng, n_jobs=n_jobs, certify=False).B, rows)
+    search = _Search(small, mass, Y, regularization)
+    while search.objective > objective:
+        if not search.flip(objective):
+            return None
+    return rows.unmerge(search.B)
+
+
+def _one_code_a_kind(B, rows) -> np.ndarray:
+    """The code of some known row of each kind; +1 throughout for a kind without any."""
+    known = np.arange(rows.n) if rows.mass is None else np.flatnonzero(rows.mass > 0)
+    small = np.ones((rows.n_kinds, B.shape[1]), dtype=np.int8)
+    small[rows.kind[known]] = B[known]
+    return small
+
+
+class _Search:
+    """Codes of label sets, their objective, and the KSH loss of similarity 'a label in common'."""
+
+    def __init__(self, B, mass, Y, regularization):
+        self.B, self.mass, self.regularization = B.copy(), mass, regularization
+        self.root = np.sqrt(mass)
+        self.target = self.root[:, None] * Y
+        self.similar = np.where(Y @ Y.T > 0, 1.0, -1.0)
+        self._renew()
+
+    def _renew(self) -> None:
+        C = len(self.B)
+        B = self.B.astype(np.float64)
+        self.K = B @ B.T
+        A = self.root[:, None] * self.K * self.root + self.regularization * np.eye(C)
+        self.P = np.linalg.inv(A)
+        self.objective = self.regularization * float(np.sum(self.target * (self.P @ self.target)))
+
+    def flip(self, bound: float) -> bool:
+        """Make the best flip; False if none lowers the objective."""
+        objective, ksh = self._candidates()
+        with np.errstate(divide="ignore", invalid="ignore"):
+            gain = np.log(self.objective / objective)
+        good = gain > _LEAST_GAIN
+        if not good.any():
+            return False
+        reaches = good & (objective <= bound)
+        cost = (
+            np.where(reaches, ksh, np.inf) if reaches.any() else np.where(good, ksh / np.where(good, gain, 1), np.inf)
+        )
+        g, k = np.unravel_index(int(np.argmin(cost)), cost.shape)
+        self.B[g, k] = -self.B[g, k]
+        self._renew()
+        return True
+
+    def _candidates(self) -> tuple[np.ndarray, np.ndarray]:
+        """Objective after, and change of the KSH loss by, flipping bit k of label set g; both of shape (C, q)."""
+        B, P, root = self.B.astype(np.float64), self.P, self.root
+        q = B.shape[1]
+        # the flip adds e_g u' + u e_g' to A, u = -2 root_g b_gk (root o b_k without entry g)
+        Z = root[:, None] * B
+        R = P @ self.target
+        R = R @ R.T
+        pd, rd = np.diag(P)[:, None], np.diag(R)[:, None]
+        factor = -2.0 * root[:, None] * B
+        PZ, RZ = P @ Z, R @ Z
+        Pgu = factor * (PZ - pd * Z)
+        Rgu = factor * (RZ - rd * Z)
+        zPz, zRz = np.sum(Z * PZ, axis=0), np.sum(Z * RZ, axis=0)
+        Puu = factor**2 * (zPz - 2.0 * Z * PZ + pd * Z**2)
+        Ruu = factor**2 * (zRz - 2.0 * Z * RZ + rd * Z**2)
+        # (M^-1 + U'PU) = [[p, 1 + c], [1 + c, r]] with U = [e_g, u]
+        c = 1.0 + Pgu
+        determinant = pd * Puu - c * c
+        change = (Puu * rd - 2.0 * c * Rgu + pd * Ruu) / determinant
+        objective = np.maximum(self.regularization * (np.sum(self.target * (P @ self.target)) - change), 1e-300)
+        # K_gh moves by -2 b_gk b_hk for all h but g
+        E = self.K - q * self.similar
+        W = np.outer(self.mass, self.mass)
+        np.fill_diagonal(W, 0.0)
+        ksh = 2.0 * (-4.0 * B * ((W * E) @ B) + 4.0 * W.sum(axis=1)[:, None])
+        return objective, ksh
