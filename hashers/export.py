@@ -150,6 +150,11 @@ def _projection(graph, hasher, X):
 
 def _kernel(graph, function, X):
     """exp(-|x - a|^2 / (2 sigma^2)) of unit rows x, times W, plus the constant."""
+    if function.kernel != "rbf":
+        raise ValueError(
+            f'KernelFunction(kernel={function.kernel!r}) cannot become an ONNX graph: kernel="rbf" can. '
+            "Use hashers.save to keep the model."
+        )
     if function.normalize:
         zero, one = graph.constant(0.0), graph.constant(1.0)
         for reduce in ("ReduceMax", "ReduceL2"):  # the largest entry first: squares neither overflow nor vanish

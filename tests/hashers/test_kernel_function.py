@@ -146,7 +146,7 @@ def test_validation_finds_what_distances_hide():
 
 
 @pytest.mark.parametrize(
-    ("errors", "step"), [([1, 0.98, 1, 0.975, 2], 0), ([1, 1, 1, 0.9, 0.95], 1), ([0.9] + 4 * [1], -2)]
+    ("errors", "step"), [([1, 0.92, 1, 0.905, 2], 0), ([1, 1, 1, 0.8, 0.85], 1), ([0.8] + 4 * [1], -2)]
 )
 def test_the_width_moves_only_to_a_clearly_lower_error(monkeypatch, errors, step):
     X, B = blobs()
@@ -154,10 +154,25 @@ def test_the_width_moves_only_to_a_clearly_lower_error(monkeypatch, errors, step
     left = list(errors)
     monkeypatch.setattr("hashers.functions.kernel.leave_one_out_error", lambda *_: left.pop(0))
     widths = [KernelFunction(n_anchors=20, sigma=s, random_state=0).fit(X, B).sigma_ for s in ("nearest", "median")]
-    chosen = KernelFunction(n_anchors=20, sigma="validate", random_state=0).fit(X, B).sigma_
+    f = KernelFunction(n_anchors=20, sigma="validate", random_state=0).fit(X, B)
+    chosen = f.sigma_
     ratio = max(np.sqrt(2), (widths[1] / widths[0]) ** 0.25)
     assert not left
     assert chosen == pytest.approx(auto * ratio**step)
+    np.testing.assert_allclose(f.validation_[:, 0], auto * ratio ** np.arange(-2, 3))
+    np.testing.assert_allclose(f.validation_[:, 1], np.array(errors) / ((120 - 20) * 3))
+
+
+def test_other_kernels_do_not_pass_as_rbf_in_onnx():
+    pytest.importorskip("onnx", reason="the extra onnx is not installed")
+    from hashers import TSH
+    from hashers.export import export_onnx
+
+    X, _ = blobs()
+    hasher = TSH(n_bits=4, function=KernelFunction(n_anchors=9, kernel="laplacian"), random_state=0)
+    hasher.fit(X, np.argmax(X[:, :3], axis=1))
+    with pytest.raises(ValueError, match=r"kernel='laplacian'\) cannot become an ONNX graph.*hashers.save"):
+        export_onnx(hasher)
 
 
 def test_validation_of_very_few_rows():
