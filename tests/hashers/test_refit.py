@@ -86,5 +86,5 @@ def test_refit_gives_margins_of_all_points_and_learns_from_known_ones(function):
 
 
 def test_the_design_of_any_other_function_is_the_plain_one():
-    assert type(LinearFunction().design(X)) is Design
+    assert type(LinearFunction("logistic").design(X)) is Design
     assert type(KernelFunction().design(X)) is kernel.KernelDesign
