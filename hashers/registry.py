@@ -142,7 +142,7 @@ METHODS: dict[str, MethodEntry] = {
     ),
     "feature-aware": MethodEntry(
         "hashers.methods.featureaware:FeatureAwareHash",
-        "Codes that raise the average precision of out-of-fold hash codes: chosen for what the function can tell apart.",
+        "Codes chosen for what the function can tell apart: they raise the average precision of out-of-fold codes.",
     ),
     "lsh": MethodEntry(
         "hashers.baselines.lsh:LSH",

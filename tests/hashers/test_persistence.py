@@ -14,10 +14,10 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import NotFittedError
 
 from hashers import persistence
-from hashers.persistence import archive
 from hashers.errors import ModelFileError
 from hashers.functions import BalancedFunction, KernelFunction, LinearFunction, TreesFunction
 from hashers.methods import TSH
+from hashers.persistence import archive
 from hashers.registry import FUNCTIONS, METHODS, make_function, parse_method
 
 RNG = np.random.default_rng(0)
