@@ -14,11 +14,13 @@ from hashers import (
     SDH,
     TSH,
     AffHash,
+    BalancedFunction,
     FastHash,
     FeatureAwareHash,
     HadamardHash,
     KernelFunction,
     LinearFunction,
+    TreesFunction,
     TripletHash,
 )
 from hashers.baselines import AGH, ITQ, LSH, SGH, SH, STH, OneHot, Posterior
@@ -31,6 +33,7 @@ EXPECTED_FAILURES: dict[str, str] = {}
     [
         TSH(n_bits=4, function=KernelFunction(n_anchors=20)),
         TSH(n_bits=3, function=LinearFunction(), order="sequential"),
+        TSH(n_bits=3, function=BalancedFunction(TreesFunction(n_estimators=3))),
         FastHash(n_bits=3, function=LinearFunction()),
         FeatureAwareHash(n_bits=3, function=LinearFunction(ridge=10.0), n_folds=2, n_steps=5),
         SDH(n_bits=4, function=LinearFunction()),
