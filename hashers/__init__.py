@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from hashers import datasets, functions, index, metrics, model_selection, packing
     from hashers.base import Hasher
+    from hashers.baselines import AGH, ITQ, LSH, SGH, SH, STH, OneHot, Posterior
     from hashers.errors import CodeFileError, ModelFileError
     from hashers.export import export_onnx
     from hashers.functions import BalancedFunction, ClassifierFunction, KernelFunction, LinearFunction, TreesFunction
@@ -32,14 +33,20 @@ if TYPE_CHECKING:
     from hashers.persistence import load, save
 
 __all__ = [
+    "AGH",
     "COSDISH",
     "DGH",
     "FSDH",
     "HBMP",
+    "ITQ",
     "KSH",
     "LFH",
+    "LSH",
     "MLH",
     "SDH",
+    "SGH",
+    "SH",
+    "STH",
     "TSH",
     "AffHash",
     "BalancedFunction",
@@ -53,6 +60,8 @@ __all__ = [
     "KernelFunction",
     "LinearFunction",
     "ModelFileError",
+    "OneHot",
+    "Posterior",
     "TreesFunction",
     "TripletHash",
     "datasets",
@@ -67,6 +76,14 @@ __all__ = [
 ]
 
 _HOMES = {
+    "AGH": "hashers.baselines",
+    "ITQ": "hashers.baselines",
+    "LSH": "hashers.baselines",
+    "SGH": "hashers.baselines",
+    "SH": "hashers.baselines",
+    "STH": "hashers.baselines",
+    "OneHot": "hashers.baselines",
+    "Posterior": "hashers.baselines",
     "export_onnx": "hashers.export",
     "BinaryIndex": "hashers.index",
     "CodeFileError": "hashers.errors",

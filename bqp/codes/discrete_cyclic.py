@@ -226,8 +226,8 @@ def _class_codes(points: LabelRows, rows: LabelRows, n_bits: int, published: boo
     """Hadamard codes of these rows; a point of unknown label takes the majority sign in each bit."""
     if points.n_labels > n_bits:
         raise ProblemError(
-            f"variant='hadamard' needs a bit for each of the {points.n_labels} labels, got n_bits={n_bits}. Give more "
-            "bits, or use variant='sdh'."
+            f"a Hadamard code needs a bit for each of the {points.n_labels} labels, got n_bits={n_bits}. Give more "
+            "bits, or use another method (variant='sdh')."
         )
     if published and not is_published_order(n_bits):
         raise ParameterError(

@@ -383,7 +383,10 @@ def _label_vector(y) -> np.ndarray:
         kinds = {type(value) for value in y.tolist()}
         missing = [k for k, v in enumerate(y.tolist()) if v is None or (isinstance(v, float) and np.isnan(v))]
         if missing:
-            raise ProblemError(f"y holds {y[missing[0]]} at ({missing[0]}). Mark an unknown label by -1.")
+            raise ProblemError(
+                f"y holds {y[missing[0]]} at ({missing[0]}). Mark an unknown label by -1 (among text "
+                "labels: by a text of your own, passed as unlabeled=)."
+            )
         if kinds <= {str}:
             y = y.astype(str)
         elif all(issubclass(kind, int | np.integer) for kind in kinds):

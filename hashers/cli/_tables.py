@@ -309,6 +309,11 @@ class _Csv(_Columns):
             line, k, cell = next(
                 (line, k, row[k]) for line, row in block for k in self._feature_columns if not _is_number(row[k])
             )
+            if not cell.strip():
+                raise ValueError(
+                    f"{self.path}, line {line}: the cell in column {self._columns[k]!r} is empty. Fill it, drop the row, "
+                    "or leave the column out by --ignore."
+                ) from None
             raise ValueError(
                 f"{self.path}, line {line}: {cell!r} in column {self._columns[k]!r} is no number. Name the column by "
                 "--labels or --ignore if it is no feature."

@@ -21,7 +21,9 @@ def fit(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="File to write.")],
     method: Annotated[str, typer.Option(help=methods_help())] = "tsh",
     bits: Annotated[int, typer.Option(help="Code length.")] = 32,
-    function: Annotated[str, typer.Option(help=f"Hash function: {', '.join(FUNCTIONS)}.")] = "kernel",
+    function: Annotated[
+        str | None, typer.Option(help=f"Hash function: {', '.join(FUNCTIONS)}; default kernel.", show_default=False)
+    ] = None,
     labels: Annotated[
         str | None,
         typer.Option(
@@ -59,7 +61,9 @@ def fit(
         raise ValueError(
             f"{method} ranks by real numbers and makes no codes: nothing to encode. Compare it with compare."
         )
-    step_two = make_function(function, seed)
+    if function is not None and not spec.entry.takes_function:
+        raise ValueError(f"{method} takes no hash function: leave out --function {function}.")
+    step_two = make_function("kernel" if function is None else function, seed)
     table = open_table(data, labels, ignore)
     chosen = _part(table, rows)
     X, y = table.read()

@@ -131,8 +131,16 @@ class Index(ABC):
         return np.arange(self._n, dtype=np.int64) if self._ids is None else self._ids.copy()
 
     @abstractmethod
-    def search(self, queries, k=10) -> Any:
+    def search(self, queries, k=10, asymmetric=False) -> Any:
         """Find the `k` nearest codes of each query."""
+
+    def within(self, queries, radius) -> Any:
+        """Find the codes within a Hamming radius of each query."""
+        raise ValueError(f"{type(self).__name__} has no search by radius. Use BinaryIndex.")
+
+    def _refuse_asymmetric(self, asymmetric):
+        if asymmetric:
+            raise ValueError(f"{type(self).__name__} compares codes only: no real-valued queries. Use BinaryIndex.")
 
     def _packed_queries(self, queries):
         """Packed queries (n_query, n_bytes); no queries are fine."""

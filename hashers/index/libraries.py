@@ -152,8 +152,9 @@ class FaissIndex(Index):
                 index.train(packed)
             index.add(packed)
 
-    def search(self, queries, k=10):
+    def search(self, queries, k=10, asymmetric=False):
         """Find the nearest `k` codes of each query; see `BinaryIndex.search`."""
+        self._refuse_asymmetric(asymmetric)
         k = self._check_k(k)
         queries = self._packed_queries(queries)
         if len(queries) == 0:
@@ -226,8 +227,9 @@ class UsearchIndex(Index):
         )
         self.index.add(np.arange(len(packed)), packed, threads=effective_n_jobs(n_jobs))
 
-    def search(self, queries, k=10):
+    def search(self, queries, k=10, asymmetric=False):
         """Find the nearest `k` codes of each query, approximately; see `BinaryIndex.search`."""
+        self._refuse_asymmetric(asymmetric)
         k = self._check_k(k)
         queries = self._packed_queries(queries)
         distances, positions = np.full((len(queries), k), -1, np.int32), np.full((len(queries), k), -1, np.int64)

@@ -97,7 +97,7 @@ def code_statistics(B, y=None, *, n_bits=None, unlabeled=-1):
         n_items=n,
         n_bits=q,
         n_distinct=len(sizes),
-        entropy=float(max(-(share * np.log2(share)).sum(), 0.0)),
+        entropy=abs(float((share * np.log2(share)).sum())),
         balance=balance,
         mean_imbalance=float(np.abs(balance).mean()),
         n_constant_bits=int(constant.sum()),

@@ -67,7 +67,8 @@ def make_map_scorer(
     -----
     The estimator is a hasher or a pipeline that ends in one. Each call hashes its training fold again. Rows that are no
     query fold of `splits` are new queries: they are ranked against all rows, which is what a refitted search was fitted
-    to; so ``search.score(X_new, y_new)`` works. Training scores (``return_train_score=True``) are refused, except with
+    to; so ``search.score(X_new, y_new)`` works. If most of them are rows of X, the search has splits of its own, which
+    is an error: pass ``cv=scorer.splits``. Training scores (``return_train_score=True``) are refused, except with
     two folds, where one fold's training rows are the other's queries and the numbers mean nothing.
 
     Examples
@@ -124,6 +125,7 @@ class MapScorer:
         self.measure = {"k": k, "ties": ties, "divisor": divisor, "unlabeled": unlabeled, "n_jobs": n_jobs}
         self._queries: dict[str, int] = {}
         self._trains: set[str] = set()
+        self._rows: set[str] | None = None
         for number, (train, query) in enumerate(self.splits):
             key = _digest(_safe_indexing(self.X, query))
             other = self._queries.setdefault(key, number)
@@ -160,6 +162,7 @@ class MapScorer:
                 "return_train_score=False."
             )
         else:
+            self._refuse_known_rows(X_query)
             train = np.arange(len(self.y))
             if y_query is None:
                 raise ValueError("new queries need their labels: y is None.")
@@ -175,6 +178,18 @@ class MapScorer:
             query_margins=margins,
             **self.measure,
         )
+
+    def _refuse_known_rows(self, X_query):
+        """Raise where most of some rows that are no query fold are rows of X: they would find themselves first."""
+        if self._rows is None:
+            self._rows = {_digest(_safe_indexing(self.X, [i])) for i in range(len(self.y))}
+        n = X_query.shape[0] if hasattr(X_query, "shape") else len(X_query)
+        known = sum(_digest(_safe_indexing(X_query, [i])) in self._rows for i in range(n))
+        if 2 * known > n:
+            raise ValueError(
+                f"{known} of the {n} rows to score are rows of X, but not a query fold of this scorer: they would rank "
+                "themselves. Pass cv=scorer.splits to the search."
+            )
 
     def _codes(self, estimator, train, rows):
         """Database codes of the rows ``train[rows]``."""

@@ -284,3 +284,14 @@ def test_wrong_use_is_refused(digits):
     learned = make_map_scorer(X, y, 2, database="learned")
     with pytest.raises(ValueError, match="learned codes of the 120 training rows"):
         learned(hasher().fit(X, y), X[learned.splits[0][1]])
+
+
+def test_a_search_with_splits_of_its_own_is_refused():
+    rng = np.random.default_rng(0)
+    y = np.repeat(np.arange(3), 20)
+    X = rng.standard_normal((60, 4)) + y[:, None]
+    scorer = make_map_scorer(X, y, cv=3)
+    hasher = TSH(n_bits=4, function=LinearFunction(), random_state=0).fit(X, y)
+    with pytest.raises(ValueError, match=r"not a query fold of this scorer.*Pass cv=scorer.splits"):
+        scorer(hasher, X[:17], y[:17])
+    assert 0 < scorer(hasher, X[:17] + 1e-3, y[:17]) <= 1
