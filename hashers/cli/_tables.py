@@ -311,8 +311,8 @@ class _Csv(_Columns):
             )
             if not cell.strip():
                 raise ValueError(
-                    f"{self.path}, line {line}: the cell in column {self._columns[k]!r} is empty. Fill it, drop the row, "
-                    "or leave the column out by --ignore."
+                    f"{self.path}, line {line}: the cell in column {self._columns[k]!r} is empty: fill it, drop it, or "
+                    "leave the column out by --ignore."
                 ) from None
             raise ValueError(
                 f"{self.path}, line {line}: {cell!r} in column {self._columns[k]!r} is no number. Name the column by "
