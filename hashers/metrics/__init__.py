@@ -14,6 +14,12 @@ Queries without a relevant item score 0 and stay in every mean.
 References
 ----------
 He, Cakir, Bargal and Sclaroff, "Hashing as tie-aware learning to rank", CVPR 2018.
+
+Examples
+--------
+>>> from hashers import metrics
+>>> metrics.mean_average_precision([[1, 1]], [[1, 1], [1, -1], [-1, -1]], ["cat"], ["cat", "dog", "cat"]).__round__(4)
+0.8333
 """
 
 from hashers.metrics.counts import DistanceCounts, PrecisionRecall
