@@ -227,7 +227,7 @@ def test_attributes(digits, fitted):
     assert all(len(np.unique(fitted.codes_[y == c], axis=0)) == 1 for c in range(10))
     assert sum(row["chosen"] for row in fitted.selection_) == 1
     assert {row["start"] for row in fitted.selection_ if row["rate"] == 0} == {"labels", "confusion"}
-    assert [row["share"] for row in fitted.selection_ if row["rate"] > 0] == 3 * [1.0, 0.5, 0.0]
+    assert [row["share"] for row in fitted.selection_ if row["rate"] > 0] == 4 * [1.0, 0.5, 0.0]
     result = fitted.result_
     assert result.ksh_objective == supervision.from_labels(y).ksh_objective(fitted.codes_)
     assert result.ksh_lower_bound <= result.ksh_objective
@@ -244,7 +244,7 @@ def test_choice_says_no_more_than_held_out_points_do():
     hasher = FeatureAwareHash(16, KernelFunction(n_anchors=200), random_state=0).fit(X, y)
     assert all(row["map"] < 0.32 for row in hasher.selection_)  # chance is 0.25 and a little for ties
     gain = next(row["gain"] for row in hasher.selection_ if row["chosen"])
-    assert gain == 0 or gain > 1
+    assert gain == 0 or gain > 2
 
 
 def test_same_seed_same_model_for_any_n_jobs(digits, fitted):
