@@ -331,6 +331,10 @@ def settings() -> dict:
     }  # fmt: skip
 
 
+def row_key(dataset: str, method: str, n_bits: int) -> str:
+    return f"{dataset} / {method} / {n_bits}"
+
+
 def read(path: Path) -> dict:
     return json.loads(path.read_text()) if path.exists() else {"settings": {}, "rows": {}}
 
@@ -339,7 +343,7 @@ def store(path: Path, row: dict) -> None:
     """Add a row to the file, or replace it there."""
     stored = read(path)
     stored["settings"] = settings()
-    stored["rows"][f"{row['dataset']} / {row['method']} / {row['n_bits']}"] = row
+    stored["rows"][row_key(row["dataset"], row["method"], row["n_bits"])] = row
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(stored, indent=1))
 
@@ -398,6 +402,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--budget", type=float, default=180.0, help="CPU seconds a row")
     parser.add_argument("--json", type=Path, default=RESULTS)
+    parser.add_argument("--missing", action="store_true", help="run only what the file does not have")
     parser.add_argument("--show", action="store_true", help="print the rows of the file")
     parser.add_argument("--summary", action="store_true", help="with --show: our mean over theirs, a method a line")
     options = parser.parse_args()
@@ -421,6 +426,8 @@ def main() -> None:
         for method in methods(p) if p is not None else ():
             for q in options.bits:
                 if p is None or not wanted(name, method.name, q):
+                    continue
+                if options.missing and row_key(name, method.name, q) in read(options.json)["rows"]:
                     continue
                 reason = method.left_out(q)
                 if reason:

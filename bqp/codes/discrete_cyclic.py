@@ -6,8 +6,9 @@ M. Koutaki, K. Shirai, M. Ambai, "Hadamard Coding for Supervised Discrete Hashin
 
 Ours: all points at once, row by row instead of bit by bit (a row of B is a problem of its own once W and F stand, so
 that both orders give the same codes); points with equal labels merged where no feature term tells them apart; several
-starts, Hadamard codes among them; a step is taken only where it lowers the objective; and lower bounds. For single
-labels, equal codes in a class and mutually orthogonal class codes attain the bound: they are optimal for nu = 0.
+starts, Hadamard codes and the published rounds among them, and kicks out of local optima; a step is taken only where it
+lowers the objective; and lower bounds. For single labels, equal codes in a class and mutually orthogonal class codes
+attain the bound: they are optimal for nu = 0.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import numpy as np
 from bqp import losses
 from bqp.callbacks import Callback
 from bqp.codes._class_codes import is_published_order
-from bqp.codes._common import Course, Refit, call_refit, check_init, check_mode
+from bqp.codes._common import Course, Refit, call_refit, check_init, check_mode, signs
 from bqp.codes._label_models import MODELS, LabelModel, LabelRows, label_rows, misfits
 from bqp.codes.bounds import bounds_of
 from bqp.codes.result import CodeResult
@@ -35,8 +36,9 @@ _VARIANTS = ("sdh", "fsdh", "hadamard")
 _LOSSES = ("squared", "hinge")
 _PUBLISHED_ITERATIONS = 5
 _MOST_ITERATIONS = 50
-_RESTARTS = 10  # starts beside the class codes over merged points, up to
-_RESTARTS_UP_TO = 256  # label sets; 1 beyond
+_RESTARTS = ((64, 60), (256, 20), (1000, 8), (np.inf, 1))  # (label sets up to, starts beside the class codes)
+_HINGE_RESTARTS = 10  # at most: a machine a round
+_KICKED_BITS = 4
 _HINGE_UP_TO = 5_000  # points on which the published rounds with the hinge loss lead to a start: a machine a round
 _PUBLISHED_TOLERANCE = 1e-5
 _MOST_SWEEPS = 100  # of one B-step; a row comes to rest after a few
@@ -97,8 +99,10 @@ def discrete_cyclic(
     max_iterations : int, optional
         Most rounds from one start. Default 5 for "published", 50 for "default".
     n_restarts : int, optional
-        Random starts of "default" beside the class codes; the first leads through the published rounds (hinge loss
-        without `refit`: up to 5,000 points). Default 10 over at most 256 merged label sets, else 1.
+        Starts of "default" beside the class codes: a quarter of them random codes, the first of which leads through
+        the published rounds (hinge loss without `refit`: up to 5,000 points), the others the best codes with four bits
+        redrawn. Default 60 over at most 64 merged label sets (10 with the hinge loss), 20 up to 256, 8 up to 1,000,
+        else 1. With `refit` the class codes are those of such a search without it.
     rng : None, int, SeedSequence or Generator
     n_jobs : int
         Threads over blocks of rows. Same seed, same answer for every number of them.
@@ -163,12 +167,12 @@ def discrete_cyclic(
     init = check_init(init, S.n, n_bits)
     refit = refit if nu > 0 else None
     merged = refit is None and not published
-    if n_restarts is None:
-        n_restarts = _RESTARTS if merged and rows.n_kinds <= _RESTARTS_UP_TO else 1
-    n_restarts = check_count("n_restarts", n_restarts, least=0)
     rng = np.random.Generator(np.random.PCG64(as_seed_sequence(rng)))
     kind_of_model = MODELS["fsdh" if variant == "fsdh" else loss]
     points = model = kind_of_model(rows, regularization, nu, n_jobs)
+    if n_restarts is None:
+        n_restarts = _restarts(points) if merged else 1
+    n_restarts = check_count("n_restarts", n_restarts, least=0)
     if merged:
         init = None if init is None else _best_members(points, init)
         model = kind_of_model(rows.merge(), regularization, nu, n_jobs)
@@ -216,6 +220,11 @@ def _check_weight(name: str, value, zero: bool) -> float:
     if not np.isfinite(number) or number < 0 or (number == 0 and not zero):
         raise ParameterError(f"{name} must be a finite number {'>= 0' if zero else '> 0'}, got {value!r}.")
     return number
+
+
+def _restarts(model: LabelModel) -> int:
+    count = next(count for most, count in _RESTARTS if model.rows.n_kinds <= most)
+    return min(count, _HINGE_RESTARTS) if model.name == "hinge" else count
 
 
 def _random_codes(rng: np.random.Generator, n: int, n_bits: int) -> np.ndarray:
@@ -363,16 +372,49 @@ class _Run:
         """
         rows = self.model.rows
         enough = self.model.lower_bound(self.n_bits) * (1.0 + 2.0 * _STALLED)
-        starts: list[Callable[[], np.ndarray]] = [lambda: _random_codes(rng, rows.n, self.n_bits)] * n_restarts
+        fresh = (n_restarts + 3) // 4
+        starts: list[Callable[[], np.ndarray]] = [lambda: self.random_start(rng)] * fresh
+        starts += [lambda: self.kicked(rng)] * (n_restarts - fresh)
         merged = points is not self.model
         if n_restarts and not (merged and points.name == "hinge" and points.rows.n > _HINGE_UP_TO):
             starts[0] = lambda: self.published_start(points, rng)
-        class_codes = rows.class_codes if merged else lambda n_bits: rows.unmerge(rows.class_codes(n_bits))
-        starts.insert(0 if merged else 1, lambda: class_codes(self.n_bits))
+        if self.refit is not None:
+            starts.insert(1, lambda: rows.unmerge(self.label_codes(points, rng, max_iterations)))
+        else:
+            starts.insert(0, lambda: rows.class_codes(self.n_bits))
         for start in starts:
             self.descend(start(), max_iterations)
             if self.course.stopped or (self.best is not None and self.best.objective <= enough):
                 break
+
+    def random_start(self, rng: np.random.Generator) -> np.ndarray:
+        """Random codes; for label sets the signs of sums of random vectors, one a label, so that sets that share labels
+        share bits: what a first round of DCC makes of independent codes of many points."""
+        rows = self.model.rows
+        B = _random_codes(rng, rows.n, self.n_bits)
+        if rows.sets is None:
+            return B
+        vectors = np.sqrt(rows.label_gram().diagonal())[:, None] * rng.standard_normal((rows.n_labels, self.n_bits))
+        return signs((rows.sets @ vectors)[rows.kind], keep=B)
+
+    def kicked(self, rng: np.random.Generator) -> np.ndarray:
+        """The best codes with some bits redrawn."""
+        assert self.best is not None
+        B = self.best.B.copy()
+        bits = rng.choice(self.n_bits, size=max(1, min(_KICKED_BITS, self.n_bits // 2)), replace=False)
+        B[:, bits] = self.random_start(rng)[:, bits]
+        return B
+
+    def label_codes(self, points: LabelModel, rng: np.random.Generator, max_iterations: int) -> np.ndarray:
+        """The best codes of the label sets without the feature term, one a kind."""
+        model = type(points)(points.rows.merge(), points.regularization, points.nu, points.n_jobs)
+        course = Course(None, self.course.time_left())
+        run = _Run(model, self.n_bits, None, course, False, np.copy)
+        run.search(model, rng, _restarts(model), max_iterations)
+        if course.stopped == "interrupted":
+            self.course.interrupt()
+        assert run.best is not None
+        return run.best.B
 
     def published_start(self, points: LabelModel, rng: np.random.Generator) -> np.ndarray:
         """The best codes of the published rounds on all points; merging them does not raise their objective."""
