@@ -33,7 +33,7 @@ FEWEST_POINTS = 20
 """Points below which nothing is held out, and the codes are those of the labels."""
 
 MOST_GROUPS = 1000
-"""Groups up to which codes are learned from S as well, beside those that predict label sets."""
+"""Groups up to which codes are learned from pairs of them; beyond, only codes that predict labels."""
 
 
 class FeatureAwareHash(Hasher):
@@ -91,8 +91,8 @@ class FeatureAwareHash(Hasher):
     Notes
     -----
     Everything is chosen on training points. Time: ``n_folds + 1`` fits of L labels, the code learner, and seven ascents
-    of `n_steps`, O(500,000 q) a step (below 3,000 points thirteen ascents of smaller steps). Memory O(n L) beside the
-    function.
+    of `n_steps`, O(500,000 q) a step (below 3,000 points thirteen ascents of smaller steps). Memory O(n L + C L) for L
+    labels and C groups, beside the function.
 
     The gain over TSH with the same function is what confused classes leave: see docs/hashers.md for figures. It lies in
     the order of the ranking, not in accuracy: bits are spent so that points of confused classes stay near to each
@@ -195,11 +195,12 @@ def _starts(S, scores, n_bits, n_jobs, rng, callback):
     arguments = {"n_bits": n_bits, "rng": rng, "n_jobs": n_jobs}
     results = {}
     is_set = S.classes is not None and np.ndim(S.classes) == 2
-    if is_set:
+    many = S.n_groups > MOST_GROUPS
+    if is_set or many:
         results["sdh"] = codes.discrete_cyclic(S, callback=callback, **arguments)
-    if S.n_groups <= MOST_GROUPS:
+    if not many:
         results["labels"] = codes.learn(S, callback=callback, n_kicks=0, certify="auto", **arguments)
-    if not is_set:
+    if not (is_set or many):
         soft = confusion_similarity(scores, S)
         results["confusion"] = codes.learn(soft, callback=callback, n_kicks=0, certify=False, **arguments)
     return results

@@ -277,6 +277,14 @@ def test_label_sets():
     np.testing.assert_array_equal(compressed.codes_, ours.codes_)
 
 
+def test_many_classes_have_bounds_of_their_own(monkeypatch):
+    monkeypatch.setattr("hashers.methods.featureaware.MOST_GROUPS", 5)
+    X, y = confusable(200, 0)
+    hasher = FeatureAwareHash(6, LinearFunction(ridge=10.0), n_steps=5, random_state=0).fit(X, y)
+    assert {row["start"] for row in hasher.selection_} == {"sdh"}
+    assert hasher.result_.ksh_lower_bound <= hasher.result_.ksh_objective
+
+
 def test_a_set_seen_once_and_an_empty_set():
     X, Y = label_sets(120, 0)
     Y[0], Y[1:3] = 1, 0
