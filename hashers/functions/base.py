@@ -1,8 +1,9 @@
-"""What a hash function is, and any scikit-learn classifier as one.
+"""What a hash function is, and any scikit-learn classifier or regressor as one.
 
 A function is fitted to features and codes, ``fit(X, B)``, and gives real margins ``decision_function(X)`` of shape
-(n_samples, n_bits); ``predict(X)`` codes a margin of at least 0 to +1. ``design(X)`` is for learners that fit the same
-function many times to the same features.
+(n_samples, n_bits); ``predict(X)`` codes a margin of at least 0 to +1. Functions that regress can follow real targets
+instead of codes, ``fit_targets(X, T)``. ``design(X)`` is for learners that fit the same function many times to the same
+features.
 """
 
 import copy
@@ -14,7 +15,7 @@ import numpy as np
 from joblib import Parallel, delayed
 from scipy import sparse
 from sklearn import get_config
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator, clone, is_regressor
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter, validate_data
 
 from hashers import packing
@@ -35,6 +36,9 @@ NARROW = ("float32", "float16", "uint8", "int8", "uint16", "int16", "bool")
 
 TAME = 40
 """Binary exponents up to this size, either way, neither overflow nor underflow when squared and summed in float32."""
+
+LARGEST_TARGET = 1e100
+"""Real targets up to this size, and largest ones of a bit down to its inverse, can be squared and summed in float64."""
 
 
 def check_features(estimator, X, reset):
@@ -171,6 +175,62 @@ class HashFunction(BaseEstimator):
         self._fit(X, B, self._check_weight(sample_weight, len(B)))
         return self
 
+    @property
+    def takes_targets(self):
+        """Whether `fit_targets` works: margins then estimate the mean of a target given the features.
+
+        Such a function gives, nearly, a linear mixture of margins for the same mixture of targets.
+        """
+        return False
+
+    def fit_targets(self, X, T, sample_weight=None):
+        """Fit the function to real numbers instead of codes.
+
+        Minimises sum_i w_i |t_i - f(x_i)|^2 plus the penalty of the function: margins follow the targets in size as
+        well as in sign. On codes it is the same as `fit`.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Features; float32 is kept, other types become float64.
+        T : array-like of shape (n_samples, n_bits)
+            Targets: finite real numbers of which the signs are wanted, a bit a column.
+        sample_weight : array-like of shape (n_samples,), optional
+            Weight of each row, at least 0.
+
+        Returns
+        -------
+        self : HashFunction
+
+        Raises
+        ------
+        ValueError
+            If `takes_targets` is False, X or T holds NaN or infinity, T is too large or too small to be squared, shapes
+            differ, or a weight is negative.
+
+        Examples
+        --------
+        >>> from hashers.functions import LinearFunction
+        >>> X, T = [[0.0], [1.0], [2.0]], [[-3.0], [1.0], [5.0]]
+        >>> LinearFunction(ridge=0).fit_targets(X, T).decision_function([[1.5]]).round(3)
+        array([[3.]])
+        """
+        if not self.takes_targets:
+            raise ValueError(
+                f"{self!r} is fitted to codes of -1 and +1 and takes no real targets. Use KernelFunction, "
+                'LinearFunction(solver="ridge") or a scikit-learn regressor, or fit it to packing.signs(T).'
+            )
+        T = _check_targets(T)
+        X = check_features(self, X, reset=True)
+        if X.shape[0] != len(T):
+            raise ValueError(
+                f"X has {X.shape[0]} rows and T has {len(T)}: one row of targets per row of X is needed. "
+                "Pass the targets of these rows, in their order."
+            )
+        self.n_bits_ = T.shape[1]
+        self._fit(X, T, self._check_weight(sample_weight, len(T)))
+        return self
+
     def design(self, X):
         """Prepare for many fits to the same features.
 
@@ -228,7 +288,10 @@ class HashFunction(BaseEstimator):
 
     @abstractmethod
     def _fit(self, X, B, weight):
-        """Fit to validated features and codes; `weight` (n_samples,) or None."""
+        """Fit to validated features and codes; `weight` (n_samples,) or None.
+
+        `B` is int8 or, for functions that take targets, float64 with any finite values.
+        """
 
     @abstractmethod
     def _margins(self, X):
@@ -292,21 +355,47 @@ def join(parts):
     return joined
 
 
+def _check_targets(T):
+    """Validate real targets and return them as float64."""
+    T = np.asarray(T)
+    if T.ndim != 2 or 0 in T.shape:
+        raise ValueError(
+            f"T must be two-dimensional and not empty, a row of targets per row of X: its shape is {T.shape}. "
+            "Reshape a single bit with T.reshape(-1, 1)."
+        )
+    if T.dtype.kind not in "biuf":
+        raise ValueError(f"T has dtype {T.dtype}; targets are real numbers.")
+    T = T.astype(np.float64)
+    wrong = ~np.isfinite(T)
+    if wrong.any():
+        row, column = (int(p) for p in np.argwhere(wrong)[0])
+        raise ValueError(f"T must be finite: {T[row, column]} at row {row}, column {column}.")
+    largest = np.abs(T).max(axis=0)
+    extreme = (largest > LARGEST_TARGET) | ((largest > 0) & (largest < 1 / LARGEST_TARGET))
+    if extreme.any():
+        column = int(np.argmax(extreme))
+        raise ValueError(
+            f"column {column} of T has a largest absolute value of {largest[column]:.3g}, outside {1 / LARGEST_TARGET} "
+            f"to {LARGEST_TARGET}: squares would not fit float64. Divide the column by it; signs do not change."
+        )
+    return T
+
+
 class ClassifierFunction(HashFunction):
-    """One scikit-learn classifier per bit.
+    """One scikit-learn classifier, or regressor, per bit.
 
     Parameters
     ----------
-    estimator : classifier
+    estimator : classifier or regressor
         Cloned for each bit and fitted to that bit. Margins are its `decision_function`, else ``predict_proba - 0.5``,
-        else its predictions.
+        else its predictions. Regressors take real targets as well (`fit_targets`).
     n_jobs : int, optional
         Bits fitted at once.
 
     Attributes
     ----------
     estimators_ : list
-        Fitted classifiers, by bit; a bit that is constant in training holds the number -1.0 or 1.0 instead.
+        Fitted classifiers, by bit; a bit that is constant in training holds the number instead.
 
     Notes
     -----
@@ -327,13 +416,18 @@ class ClassifierFunction(HashFunction):
         self.estimator = estimator
         self.n_jobs = n_jobs
 
+    @property
+    def takes_targets(self):
+        return is_regressor(self.estimator)
+
     def _fit(self, X, B, weight):
         if weight is not None and not has_fit_parameter(self.estimator, "sample_weight"):
             raise ValueError(
                 f"{type(self.estimator).__name__} takes no sample_weight. Use a classifier that does, or leave it out."
             )
         self.estimators_ = Parallel(n_jobs=self.n_jobs)(
-            delayed(_fit_bit)(self.estimator, X, B[:, k].astype(np.int64), weight) for k in range(B.shape[1])
+            delayed(_fit_bit)(self.estimator, X, bit.astype(np.int64) if bit.dtype == np.int8 else bit, weight)
+            for bit in B.T
         )
 
     def _margins(self, X):

@@ -128,6 +128,10 @@ class KernelFunction(HashFunction):
 
     _per_bit = ("coef_",)
 
+    @property
+    def takes_targets(self):
+        return True
+
     def _fit(self, X, B, weight):
         self._prepare(X, B, weight)
         equations, R = _sums(_Blocks(self, X), B, weight, self._ridge())

@@ -78,6 +78,10 @@ class LinearFunction(HashFunction):
         self.n_jobs = n_jobs
         self.random_state = random_state
 
+    @property
+    def takes_targets(self):
+        return self.solver == "ridge"
+
     def _fit(self, X, B, weight):
         self._check_parameters()
         X, exponent = balanced(X, axis=0)

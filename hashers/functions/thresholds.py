@@ -18,10 +18,11 @@ class BalancedFunction(HashFunction):
     Parameters
     ----------
     function : HashFunction or classifier, optional
-        Gives the margins g. Default `KernelFunction`. Cloned.
+        Gives the margins g. Default `KernelFunction`. Cloned. Real targets are taken where it takes them.
     share : {"half", "codes"}
         "half": every bit splits the training rows in halves, the most that a bit can tell. "codes": the share of +1
-        in the codes that the function is fitted to; it undoes the drift of regression towards the larger side.
+        in the codes (signs of the targets) that the function is fitted to; it undoes the drift of regression towards
+        the larger side.
 
     Attributes
     ----------
@@ -53,8 +54,13 @@ class BalancedFunction(HashFunction):
         self.function = function
         self.share = share
 
+    @property
+    def takes_targets(self):
+        return as_function(self.function).takes_targets
+
     def _fit(self, X, B, weight):
-        function = self._other().fit(X, B, weight)
+        other = self._other()
+        function = (other.fit if B.dtype == np.int8 else other.fit_targets)(X, B, weight)
         self._balance(function, function.decision_function(X), B, weight)
 
     def _other(self):
@@ -64,7 +70,7 @@ class BalancedFunction(HashFunction):
 
     def _balance(self, function, margins, B, weight):
         weight = np.ones(len(B)) if weight is None else weight / weight.max()
-        share = weight @ (B > 0) / weight.sum() if self.share == "codes" else np.full(B.shape[1], 0.5)
+        share = weight @ (B >= 0) / weight.sum() if self.share == "codes" else np.full(B.shape[1], 0.5)
         self.sources_ = [(function, k) for k in range(B.shape[1])]
         self.thresholds_ = np.array([_threshold(f, weight, s) for f, s in zip(margins.T, share)])
 

@@ -14,8 +14,7 @@ import numpy as np
 from sklearn.base import clone
 
 from hashers.base import Hasher, _seed_unset
-from hashers.functions import KernelFunction, LinearFunction
-from hashers.functions.base import as_function, check_features
+from hashers.functions.base import as_function
 from hashers.methods._score_codes import ScoreSpace
 from hashers.targets import confusion_similarity, label_vectors, out_of_fold_scores
 
@@ -51,10 +50,10 @@ class FeatureAwareHash(Hasher):
     n_bits : int
         Code length.
     function : HashFunction or classifier, optional
-        As in `TSH`. `KernelFunction` and `LinearFunction(solver="ridge")` are linear in their targets and get real
-        ones; any other function is fitted to class codes chosen by the scores of `scorer`.
+        As in `TSH`. Functions that take targets (`KernelFunction`, ``LinearFunction(solver="ridge")``, scikit-learn
+        regressors) get real ones; any other is fitted to class codes chosen by the scores of `scorer`.
     scorer : HashFunction or classifier, optional
-        Gives the out-of-fold scores. Default: `function` where it is linear in its targets, else `KernelFunction()`.
+        Gives the out-of-fold scores. Default: `function` where it takes targets, else `KernelFunction()`.
     n_folds : int
         Folds of the out-of-fold scores, at least 2.
     n_steps : int
@@ -142,7 +141,7 @@ class FeatureAwareHash(Hasher):
         seeds = np.random.default_rng(rng).integers(2**31, size=4)
         fold_seed, split_seed, batch_seed, scorer_seed = (int(seed) for seed in seeds)
 
-        real = _is_ridge(function)
+        real = function.takes_targets
         scorer = self._scorer(function, real, scorer_seed)
         scores = out_of_fold_scores(scorer, rows, labels, inside.groups, self.n_folds, fold_seed)
         progress.say(f"out-of-fold scores of {labels.shape[1]} labels in {time.perf_counter() - began:.2f} s")
@@ -163,8 +162,9 @@ class FeatureAwareHash(Hasher):
             targets = space.ideal @ P if chosen["share"] else None
         B = codes[S.groups].astype(np.int8)
         result = _result(results, inside, B[known], space, P, course, began, chosen)
-        fitted = _fit(function, rows, B[known], None if targets is None else targets[inside.groups])
-        return replace(result, B=B), fitted
+        if targets is None:
+            return replace(result, B=B), function.fit(rows, B[known])
+        return replace(result, B=B), function.fit_targets(rows, targets[inside.groups])
 
     def _scorer(self, function, real, seed):
         """The unfitted function of the out-of-fold scores."""
@@ -178,11 +178,6 @@ class FeatureAwareHash(Hasher):
 def _check_count(value, name, least):
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise ValueError(f"{name} must be an integer of at least {least}: {value!r}.")
-
-
-def _is_ridge(function):
-    """Whether the function takes real targets and is linear in them."""
-    return isinstance(function, KernelFunction) or (isinstance(function, LinearFunction) and function.solver == "ridge")
 
 
 def _starts(S, scores, n_bits, n_jobs, rng, callback):
@@ -290,13 +285,3 @@ def _result(results, S, B, space, P, course, began, chosen):
         time=elapsed,
         stats={"chosen": chosen, "starts": {name: result.ksh_objective for name, result in results.items()}},
     )
-
-
-def _fit(function, X, B, targets):
-    """Fit to codes, or to real targets of their signs."""
-    if targets is None:
-        return function.fit(X, B)
-    X = check_features(function, X, reset=True)
-    function.n_bits_ = B.shape[1]
-    function._fit(X, targets, None)
-    return function

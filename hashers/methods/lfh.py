@@ -7,7 +7,7 @@ import numpy as np
 from scipy import sparse
 
 from hashers.base import Hasher
-from hashers.functions import KernelFunction, LinearFunction
+from hashers.functions import LinearFunction
 
 __all__ = ["LFH"]
 
@@ -30,8 +30,8 @@ class LFH(Hasher):
     beta : float
         Prior variance times `n_bits`.
     regress : {"codes", "factors"}
-        What the functions are fitted to: the signs of U, or U itself, as the authors do. "factors" needs ridge
-        regression: `KernelFunction` or ``LinearFunction(solver="ridge")``.
+        What the functions are fitted to: the signs of U, or U itself, as the authors do. "factors" needs a function
+        that takes targets: `KernelFunction`, ``LinearFunction(solver="ridge")`` or a scikit-learn regressor.
     mode : {"default", "published"}
         "published" is the authors' stochastic code, from the principal components of the standardised features
         (random factors where X is sparse). "default" uses all pairs at once and rotates U, see
@@ -105,13 +105,10 @@ class LFH(Hasher):
 
         if self.regress not in REGRESS:
             raise ValueError(f"regress must be one of {', '.join(REGRESS)}: {self.regress!r}.")
-        ridge = isinstance(function, KernelFunction) or (
-            isinstance(function, LinearFunction) and function.solver == "ridge"
-        )
-        if self.regress == "factors" and not ridge:
+        if self.regress == "factors" and not function.takes_targets:
             raise ValueError(
-                'regress="factors" fits real numbers, which needs KernelFunction or LinearFunction(solver="ridge"): '
-                f'{function!r}. Use regress="codes".'
+                'regress="factors" fits real numbers, which needs a function that takes targets, such as '
+                f'KernelFunction or LinearFunction(solver="ridge"): {function!r}. Use regress="codes".'
             )
         published = self.mode == "published"
         if published and self.function is None:
@@ -128,10 +125,9 @@ class LFH(Hasher):
         progress.say(f"codes of {n_bits} bits in {result.time:.2f} s, objective {result.objective:.6g}; functions")
         known = np.asarray(S.known)
         rows = X if known.all() else X[known]
-        function.fit(rows, result.B[known])
         if self.regress == "factors":
-            function._fit(rows, result.stats["U"][known], None)
-        return result, function
+            return result, function.fit_targets(rows, result.stats["U"][known])
+        return result, function.fit(rows, result.B[known])
 
 
 def _principal_components(X, n_bits):
