@@ -1,8 +1,13 @@
 """One-flip tabu search: the update of all deltas is fused with the search for the next move.
 
-Deltas, rows and stamps are padded to blocks of 128, so that the inner loops have a constant trip count and vectorise.
-Each block keeps its least delta over all variables and over those that are free (not tabu); a move looks at the block
-minima, then inside the winning block. A tabu variable may move if that gives a new best (aspiration).
+Dense rows are one pass over the deltas, which vectorises because nothing in it asks who is tabu: the few tabu variables
+keep their true deltas in a list of their own, and in the pass they stand at `big` with a coefficient of 0. Deltas are
+as narrow as their values: int16 doubles the lanes, and where no bound promises that they fit they are looked at every
+`GUARD` moves, between which they cannot grow out of the type.
+
+Sparse and structured rows are padded to blocks of 128, so that the inner loops have a constant trip count. Each block
+keeps its least delta over all variables and over those that are free (not tabu); a move looks at the block minima, then
+inside the winning block. Everywhere a tabu variable may move if that gives a new best (aspiration).
 
 `counters`: [iteration, iteration of the last improvement, random state]; `energy`: [current, best, least
 gain that counts] relative to the start, in the problem's unit; without the third the drift of inexact sums would look
@@ -13,9 +18,12 @@ import numpy as np
 
 from bqp.kernels._jit import jit_kernel
 
-__all__ = ["BLOCK", "tabu_dense", "tabu_sparse", "tabu_structured"]
+__all__ = ["BLOCK", "GUARD", "tabu_dense", "tabu_sparse", "tabu_structured"]
 
 BLOCK = 128
+GUARD = 8  # moves between two looks at whether narrow deltas still fit
+_SEGMENT = 1024  # deltas searched at a time for the one that is least
+_NOWHERE = 2**15 - 1
 
 
 @jit_kernel
@@ -108,48 +116,143 @@ def _account(x, best_x, delta, stamp, i, tenure, spread, energy, counters):
 
 
 @jit_kernel
+def _update_all(row, step, free, delta, big):
+    """Add step * x_j * row_j to the delta of every free variable; return the least of them."""
+    number = delta.dtype.type
+    least = big
+    for k in range(delta.shape[0]):
+        value = number(delta[k] + number(step * number(free[k])) * number(row[k]))
+        delta[k] = value
+        least = min(least, value)
+    return least
+
+
+@jit_kernel
+def _place(part, wanted):
+    """The first place of a value in a short array; `_NOWHERE`: it is not there. No branches, so that it vectorises."""
+    at = np.int16(_NOWHERE)
+    for k in range(part.shape[0]):
+        at = min(at, np.int16(k) if part[k] == wanted else np.int16(_NOWHERE))
+    return np.int64(at)
+
+
+@jit_kernel
+def _find(delta, wanted, offset):
+    """The place of a value, the first one from `offset` on and around; -1: it is not there."""
+    lo, stop = offset, delta.shape[0]
+    for _ in range(2):
+        while lo < stop:
+            hi = min(lo + _SEGMENT, stop)
+            at = _place(delta[lo:hi], wanted)
+            if at != _NOWHERE:
+                return lo + at
+            lo = hi
+        lo, stop = np.int64(0), offset
+    return np.int64(-1)
+
+
+@jit_kernel
+def _all_within(delta, big, true, m, limit):
+    """Whether all deltas, but those that stand at `big`, and the m true ones of the tabu lie in [-limit, limit]."""
+    number = delta.dtype.type
+    largest = number(0)
+    least = number(0)
+    for k in range(delta.shape[0]):
+        value = delta[k]
+        largest = max(largest, value if value != big else number(0))
+        least = min(least, value)
+    for k in range(m):
+        if true[k] > limit or true[k] < -limit:
+            return False
+    return largest <= limit and least >= -limit
+
+
+@jit_kernel
 def tabu_dense(
-    Q, mult, x, delta, stamp, best_x, energy, counters, tenure, spread, max_moves, stall, target, aspirate, big
+    Q, mult, x, delta, stamp, best_x, energy, counters, tenure, spread, max_moves, stall, target, aspirate, big, limit
 ):
     """Make up to `max_moves` moves on padded dense rows Q (n, n_pad); stop at the target or after `stall` without gain.
 
-    Returns the moves made.
+    `limit` is 0, or the largest magnitude of a delta from which `GUARD` moves cannot leave the type of `delta`; all
+    must lie within it at the start. Ties are broken at random. Returns (moves made, whether all deltas fit: if not,
+    go on with wider ones).
     """
-    n_blocks = delta.shape[0] // BLOCK
-    block_least = np.empty(n_blocks, delta.dtype)
-    block_free = np.empty(n_blocks, delta.dtype)
-    delta2 = delta.reshape(n_blocks, BLOCK)
-    stamp2 = stamp.reshape(n_blocks, BLOCK)
-    x2 = x.reshape(n_blocks, BLOCK)
+    n = Q.shape[0]
     number = delta.dtype.type
-    for b in range(n_blocks):
-        block_least[b], block_free[b] = _scan_block(delta2, stamp2, np.int32(counters[0]), big, b)
+    free = np.zeros(delta.shape[0], np.int8)  # x, and 0 where tabu
+    listed = np.empty(n, np.int64)  # the tabu variables, in no order, and their deltas
+    true = np.empty(n, np.float64)
+    m = 0
+    for j in range(n):
+        if stamp[j] > counters[0]:
+            listed[m], true[m] = j, delta[j]
+            delta[j] = big
+            m += 1
+        else:
+            free[j] = x[j]
+    least = big
+    for k in range(delta.shape[0]):
+        least = min(least, delta[k])
+    least_tabu, at = np.inf, -1
+    for k in range(m):
+        if true[k] < least_tabu or (true[k] == least_tabu and listed[k] < listed[at]):
+            least_tabu, at = true[k], k
     moves = 0
+    fits = True
     while moves < max_moves and energy[1] > target and counters[0] - counters[1] < stall:
-        i = _choose(delta, stamp, counters[0], block_least, block_free, energy, aspirate, big, counters)
-        if i < 0:
-            counters[0] += 1  # all are tabu: let time pass
-            moves += 1
-            for b in range(n_blocks):
-                block_least[b], block_free[b] = _scan_block(delta2, stamp2, np.int32(counters[0]), big, b)
-            continue
-        x[i] = -x[i]
-        improved = _account(x, best_x, delta, stamp, i, tenure, spread, energy, counters)
-        kept = delta[i]
-        step = number(-mult * x[i])
-        row2 = Q[i].reshape(n_blocks, BLOCK)
-        for b in range(n_blocks):
-            least, free = _update_block(row2, step, x2, delta2, stamp2, np.int32(counters[0]), big, b)
-            block_least[b] = least
-            block_free[b] = free
-        if delta[i] != kept:  # a row with its diagonal: the variable's own delta is already booked
-            delta[i] = kept
-            b = i // BLOCK
-            block_least[b], block_free[b] = _scan_block(delta2, stamp2, np.int32(counters[0]), big, b)
-        if improved:
-            best_x[:] = x
         moves += 1
-    return moves
+        random = _next_random(counters)
+        i = -1
+        d = 0.0
+        if aspirate and at >= 0 and least_tabu < least and energy[0] + least_tabu < energy[1] - energy[2]:
+            i, d = listed[at], true[at]
+            m -= 1
+            listed[at], true[at] = listed[m], true[m]
+        elif least < big:
+            i, d = _find(delta, least, random % n), np.float64(least)
+        counters[0] += 1
+        step = number(0)
+        if i >= 0:  # else all are tabu, and time passes
+            x[i] = -x[i]
+            energy[0] += d
+            wait = tenure
+            if spread > 0:
+                wait += _next_random(counters) % spread
+            stamp[i] = np.int32(min(counters[0] + wait, 2**31 - 1))
+            step = number(-mult * x[i])
+        row = Q[max(i, 0)]
+        least_tabu, at = np.inf, -1
+        k = 0
+        while k < m:
+            j = listed[k]
+            value = true[k]
+            if stamp[j] <= counters[0]:  # released; the pass below brings its delta up to date
+                delta[j] = number(value)
+                free[j] = x[j]
+                m -= 1
+                listed[k], true[k] = listed[m], true[m]
+                continue
+            value += np.float64(step) * np.float64(x[j]) * np.float64(row[j])
+            true[k] = value
+            if value < least_tabu or (value == least_tabu and j < listed[at]):
+                least_tabu, at = value, k
+            k += 1
+        if i >= 0:
+            delta[i] = big
+            free[i] = 0
+            listed[m], true[m] = i, -d
+            m += 1
+        least = _update_all(row, step, free, delta, big)
+        if energy[0] < energy[1] - energy[2]:
+            energy[1] = energy[0]
+            counters[1] = counters[0]
+            best_x[:] = x
+        if limit > 0 and moves % GUARD == 0 and not _all_within(delta, big, true, m, limit):
+            fits = False
+            break
+    for k in range(m):
+        delta[listed[k]] = number(true[k])
+    return moves, fits
 
 
 @jit_kernel

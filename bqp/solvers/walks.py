@@ -23,6 +23,7 @@ DENSE_FROM = 0.05  # density from which dense rows beat CSR
 DENSE_UP_TO = 20_000  # variables up to which a sparse matrix is written out at all
 REBUILD_AFTER = 100_000  # moves after which inexact deltas are computed afresh
 _BLOCK = 128
+_BIG_NARROW = np.int16(2**15 - 1)
 _DESCENT_VISITS = 100_000  # looked at before the clock is
 EXPONENTIALS = -np.log1p(-(np.arange(2**14) + 0.5) / 2**14)
 """Quantiles of the exponential distribution; a uniform draw from them is a draw of it, up to 10.4."""
@@ -230,6 +231,14 @@ class DenseStorage(Storage):
             self.row_dtype = np.dtype(np.int8 if largest <= 127 else np.int16 if largest <= 32767 else np.int32)
         else:
             self.dtype = self.row_dtype = np.dtype(np.float64)
+        self.narrow_limit = self.guard = 0
+        if self.row_dtype == np.int8:  # tabu search may keep its deltas in int16, twice as many at a time
+            from bqp.kernels.tabu import GUARD
+
+            reach = GUARD * 2 * int(largest)  # how far a delta gets between two looks at them
+            fits = bound < _BIG_NARROW
+            self.narrow_limit = max(1, int(bound)) if fits else int(_BIG_NARROW) - reach
+            self.guard = 0 if fits else self.narrow_limit
         self.rows = np.zeros((self.n, self.n_padded), self.row_dtype)
         a = 0
         for block in off_diagonal_blocks(Q):
@@ -273,11 +282,23 @@ class DenseWalk(Walk):
         )  # fmt: skip
 
     def _tabu(self, max_moves, tenure, spread, stall, target, aspirate):
+        limit, moves, fits = self.storage.narrow_limit, 0, False
+        settings = tenure, spread, stall, target, aspirate
+        if limit and np.abs(self.delta[: self.n]).max() <= limit:
+            narrow = np.full(self.storage.n_padded, _BIG_NARROW)
+            narrow[: self.n] = self.delta[: self.n]
+            moves, fits = self._tabu_on(narrow, _BIG_NARROW, self.storage.guard, max_moves, *settings)
+            self.delta[: self.n] = narrow[: self.n]
+        if not fits and moves < max_moves:
+            moves += self._tabu_on(self.delta, self.big, 0, max_moves - moves, *settings)[0]
+        return moves
+
+    def _tabu_on(self, delta, big, guard, max_moves, tenure, spread, stall, target, aspirate):
         from bqp.kernels.tabu import tabu_dense
 
         return tabu_dense(
-            self.storage.rows, 2.0, self.x, self.delta, self.stamp, self.best_x, self.energies, self.counters,
-            tenure, spread, max_moves, stall, target, aspirate, self.big,
+            self.storage.rows, 2.0, self.x, delta, self.stamp, self.best_x, self.energies, self.counters,
+            tenure, spread, max_moves, stall, target, aspirate, big, guard,
         )  # fmt: skip
 
 
