@@ -1,7 +1,7 @@
 """Metropolis sweeps at falling temperatures.
 
-State as in `descent`: x and delta (dense and sparse), x and the projections (structured), in the problem's unit. A flip
-is made when ``delta < T e`` with e exponentially distributed, which has the probability min(1, exp(-delta / T)). The
+State as in `descent`: x and delta (dense), x and the projections (structured); x and the fields for sparse problems.
+All in the problem's unit. A flip is made when ``delta < T e`` with e exponentially distributed, which has the probability min(1, exp(-delta / T)). The
 draws of e come from a table, so that the loop has no logarithm and no exponential; ``state[0]`` is the random word. A
 flip that changes nothing is made half of the time: always, and sweeps in one direction would carry domain walls along
 without letting them meet.
@@ -11,80 +11,93 @@ import numpy as np
 
 from bqp.kernels._jit import jit_kernel
 
-__all__ = ["anneal_dense", "anneal_sparse", "anneal_structured"]
+__all__ = ["BLOCK", "anneal_dense", "anneal_sparse", "anneal_structured"]
+
+BLOCK = 16  # variables tested at once
 
 
 @jit_kernel
-def anneal_dense(Q, mult, x, delta, n, temperatures, start, stop, exponentials, max_moves, state, energy):
-    """Sweeps start:stop, one a temperature; returns (next sweep, moves). A sweep cut short by `max_moves` is lost."""
-    number = delta.dtype.type
-    mask = np.uint64(exponentials.shape[0] - 1)
-    largest = exponentials[exponentials.shape[0] - 1]
-    word, one = np.uint64(state[0]), np.uint64(1)
+def anneal_dense(Q, mult, x, delta, n, temperatures, start, stop, draws, max_moves, state, energy):
+    """Sweeps start:stop, one a temperature; returns (next sweep, moves). A sweep cut short by `max_moves` is lost.
+
+    `draws` are exponentials in random order, of the type of `temperatures`; each block of variables starts at a random
+    place of them. A block is tested as a whole first (vectorised), and looked at one by one only if something in it
+    may flip, which at low temperatures is rare; the walk is that of a plain loop. Padded deltas are larger than any.
+    """
+    number, real = delta.dtype.type, temperatures.dtype.type
+    blocks = delta[: BLOCK * ((n + BLOCK - 1) // BLOCK)].reshape((n + BLOCK - 1) // BLOCK, BLOCK)
+    word = np.uint64(state[0])
     moves = 0
     sweep = start
     while sweep < stop and moves < max_moves:
         T = temperatures[sweep]
-        bar = T * largest
-        for i in range(n):
-            d = delta[i]
-            if d >= bar and d > 0:
+        for b in range(blocks.shape[0]):
+            word = word * np.uint64(6364136223846793005) + np.uint64(1442695040888963407)
+            place = np.int64(word >> np.uint64(50))
+            deltas, ways = blocks[b], draws[place : place + BLOCK]
+            hits = np.int32(0)
+            for k in range(BLOCK):
+                hits += np.int32(real(deltas[k]) < real(T * ways[k]))
+            if hits == 0:
                 continue
-            if d >= 0:
-                word ^= word << np.uint64(13)
-                word ^= word >> np.uint64(7)
-                word ^= word << np.uint64(17)
-                if d >= T * exponentials[np.int64((word >> np.uint64(20)) & mask)] or (d == 0 and word & one):
+            for k in range(BLOCK):
+                d = deltas[k]
+                if real(d) >= real(T * ways[k]) or (d == 0 and (word >> np.uint64(20 + k)) & np.uint64(1)):
                     continue
-            if moves >= max_moves:
-                break
-            x[i] = -x[i]
-            step = number(-mult * x[i])
-            row = Q[i]
-            for j in range(delta.shape[0]):
-                delta[j] = number(delta[j] + number(step * number(x[j])) * number(row[j]))
-            energy[0] += d
-            delta[i] = -d
-            moves += 1
+                if moves >= max_moves:
+                    break
+                i = BLOCK * b + k
+                x[i] = -x[i]
+                step = number(-mult * x[i])
+                row = Q[i]
+                for j in range(delta.shape[0]):
+                    delta[j] = number(delta[j] + number(step * number(x[j])) * number(row[j]))
+                energy[0] += d
+                delta[i] = number(-d)
+                moves += 1
         sweep += 1
     state[0] = np.int64(word)
     return sweep, moves
 
 
 @jit_kernel
-def anneal_sparse(
-    indptr, indices, data, mult, x, delta, n, temperatures, start, stop, exponentials, max_moves, state, energy
-):
-    """As `anneal_dense`, on CSR rows without a diagonal."""
-    number = delta.dtype.type
-    mask = np.uint64(exponentials.shape[0] - 1)
-    largest = exponentials[exponentials.shape[0] - 1]
-    word, one = np.uint64(state[0]), np.uint64(1)
+def anneal_sparse(indptr, indices, data, x, field, temperatures, start, stop, draws, max_moves, state, energy):
+    """Sweeps start:stop on CSR rows without a diagonal; returns (next sweep, moves). A sweep cut short is lost.
+
+    x and field have the type of `data` and the shape (blocks, `BLOCK`), padded with x = -1 and a field larger than any
+    other; field_i = sum_j data_ij x_j + c_i, so that flipping i costs -x_i field_i and its row needs no look at x_j.
+    Draws and blocks as in `anneal_dense`.
+    """
+    number, real = field.dtype.type, temperatures.dtype.type
+    flat = field.reshape(field.size)
+    word = np.uint64(state[0])
     moves = 0
     sweep = start
     while sweep < stop and moves < max_moves:
         T = temperatures[sweep]
-        bar = T * largest
-        for i in range(n):
-            d = delta[i]
-            if d >= bar and d > 0:
+        for b in range(field.shape[0]):
+            word = word * np.uint64(6364136223846793005) + np.uint64(1442695040888963407)
+            place = np.int64(word >> np.uint64(50))
+            xs, fields, ways = x[b], field[b], draws[place : place + BLOCK]
+            hits = np.int32(0)
+            for k in range(BLOCK):
+                hits += np.int32(real(number(-xs[k] * fields[k])) < real(T * ways[k]))
+            if hits == 0:
                 continue
-            if d >= 0:
-                word ^= word << np.uint64(13)
-                word ^= word >> np.uint64(7)
-                word ^= word << np.uint64(17)
-                if d >= T * exponentials[np.int64((word >> np.uint64(20)) & mask)] or (d == 0 and word & one):
+            for k in range(BLOCK):
+                d = number(-xs[k] * fields[k])
+                if real(d) >= real(T * ways[k]) or (d == 0 and (word >> np.uint64(20 + k)) & np.uint64(1)):
                     continue
-            if moves >= max_moves:
-                break
-            x[i] = -x[i]
-            step = number(-mult * x[i])
-            for p in range(indptr[i], indptr[i + 1]):
-                j = indices[p]
-                delta[j] = number(delta[j] + number(step * number(x[j])) * number(data[p]))
-            energy[0] += d
-            delta[i] = -d
-            moves += 1
+                if moves >= max_moves:
+                    break
+                i = BLOCK * b + k
+                step = number(-2 * xs[k])
+                xs[k] = -xs[k]
+                for p in range(indptr[i], indptr[i + 1]):
+                    j = indices[p]
+                    flat[j] = number(flat[j] + step * data[p])
+                energy[0] += d
+                moves += 1
         sweep += 1
     state[0] = np.int64(word)
     return sweep, moves

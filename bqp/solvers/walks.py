@@ -27,6 +27,13 @@ _BIG_NARROW = np.int16(2**15 - 1)
 _DESCENT_VISITS = 100_000  # looked at before the clock is
 EXPONENTIALS = -np.log1p(-(np.arange(2**14) + 0.5) / 2**14)
 """Quantiles of the exponential distribution; a uniform draw from them is a draw of it, up to 10.4."""
+_SHUFFLED = np.random.Generator(np.random.PCG64(20)).permutation(EXPONENTIALS)
+_DRAWS = {kind: np.concatenate([_SHUFFLED, _SHUFFLED[:63]]).astype(kind) for kind in (np.float32, np.float64)}
+
+
+def random_draws(dtype: np.dtype) -> np.ndarray:
+    """`EXPONENTIALS` in random order, the first ones again at the end: float32 beside integer deltas, else float64."""
+    return _DRAWS[np.float32 if dtype.kind == "i" else np.float64]
 
 
 def prepare(problem: BQP) -> Storage:
@@ -276,9 +283,10 @@ class DenseWalk(Walk):
     def _anneal(self, temperatures, start, stop, max_moves, state):
         from bqp.kernels.annealing import anneal_dense
 
+        draws = random_draws(self.delta.dtype)
         return anneal_dense(
-            self.storage.rows, 2.0, self.x, self.delta, self.n, temperatures, start, stop, EXPONENTIALS, max_moves,
-            state, self.energies,
+            self.storage.rows, 2.0, self.x, self.delta, self.n, temperatures.astype(draws.dtype), start, stop, draws,
+            max_moves, state, self.energies,
         )  # fmt: skip
 
     def _tabu(self, max_moves, tenure, spread, stall, target, aspirate):
@@ -348,12 +356,20 @@ class SparseWalk(Walk):
         return descend_sparse_greedy(*self._csr(), 2.0, self.x, self.delta, self.n, tol, max_moves, self.energies)
 
     def _anneal(self, temperatures, start, stop, max_moves, state):
-        from bqp.kernels.annealing import anneal_sparse
+        from bqp.kernels.annealing import BLOCK, anneal_sparse
 
-        return anneal_sparse(
-            *self._csr(), 2.0, self.x, self.delta, self.n, temperatures, start, stop, EXPONENTIALS, max_moves, state,
+        draws = random_draws(self.delta.dtype)
+        shape = (-(-self.n // BLOCK), BLOCK)
+        x, field = np.full(shape, -1, self.delta.dtype), np.full(shape, self.big)
+        x.ravel()[: self.n] = self.x[: self.n]
+        field.ravel()[: self.n] = -self.x[: self.n] * self.delta[: self.n]
+        made = anneal_sparse(
+            *self._csr(), x, field, temperatures.astype(draws.dtype), start, stop, draws, max_moves, state,
             self.energies,
         )  # fmt: skip
+        self.x[: self.n] = x.ravel()[: self.n]
+        self.delta[: self.n] = -(x * field).ravel()[: self.n]
+        return made
 
     def _tabu(self, max_moves, tenure, spread, stall, target, aspirate):
         from bqp.kernels.tabu import tabu_sparse
