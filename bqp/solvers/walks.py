@@ -47,7 +47,7 @@ def prepare(problem: BQP) -> Storage:
             return DenseStorage(problem, Dense(form.Q.toarray(), check=False))
         return SparseStorage(problem, form)
     if isinstance(form, Dense):
-        if np.count_nonzero(form.Q) < DENSE_FROM * form.n**2:
+        if _is_thin(form.Q):
             return SparseStorage(problem, Sparse(sp.csr_array(form.Q), check=False))
         return DenseStorage(problem, form)
     if 8 * form.n**2 <= 2 * form.nbytes:  # the structure is no smaller than the matrix
@@ -225,33 +225,65 @@ class DenseStorage(Storage):
     """Rows of n padded entries, int8 to int32 for integer data, else float64."""
 
     kind = "dense"
+    dtype: np.dtype
+    row_dtype: np.dtype
+    rows: np.ndarray
+    bound: float  # what no delta exceeds, in the unit
 
     def __init__(self, problem: BQP, form: Dense):
         super().__init__(problem)
-        Q = form.Q
-        self.unit, integral = common_unit(off_diagonal_blocks(Q), problem.c)
-        bound = (4.0 * form.abs_row_sums().max(initial=0.0) + 2.0 * np.abs(problem.c).max(initial=0.0)) / self.unit
-        self.exact = integral and bound < 2.0**52
-        if integral and bound < 2.0**29:
-            largest = 4.0 * _largest_off_diagonal(Q) / self.unit
-            self.dtype = np.dtype(np.int32)
-            self.row_dtype = np.dtype(np.int8 if largest <= 127 else np.int16 if largest <= 32767 else np.int32)
-        else:
-            self.dtype = self.row_dtype = np.dtype(np.float64)
+        largest = self._integers(form) or self._any_numbers(form)
         self.narrow_limit = self.guard = 0
         if self.row_dtype == np.int8:  # tabu search may keep its deltas in int16, twice as many at a time
             from bqp.kernels.tabu import GUARD
 
             reach = GUARD * 2 * int(largest)  # how far a delta gets between two looks at them
-            fits = bound < _BIG_NARROW
-            self.narrow_limit = max(1, int(bound)) if fits else int(_BIG_NARROW) - reach
+            fits = self.bound < _BIG_NARROW
+            self.narrow_limit = max(1, int(self.bound)) if fits else int(_BIG_NARROW) - reach
             self.guard = 0 if fits else self.narrow_limit
+        self.big = self.dtype.type(2**30) if self.dtype == np.int32 else self.dtype.type(1e300)
+
+    def _integers(self, form: Dense) -> float:
+        """Fill rows whose entries are small integers, in one pass; returns the largest, or 0 where they are not."""
+        if form.Q.dtype.kind not in "fiu" or not np.isfinite(self.problem.c).all():
+            return 0.0
+        smallest, whole_c = common_unit([], self.problem.c)
+        if not np.any(self.problem.c):
+            smallest = np.inf
+        for scale in (1.0, 2.0):
+            found = whole_c and _small_integers(form.Q, 4.0 * scale, self.n_padded)
+            if found:
+                rows, bits, sums = found
+                unit = min(float(bits & -bits) / scale, smallest)
+                if unit * scale < 1.0:  # the linear term asks for a finer one
+                    return 0.0
+                rows >>= int(unit * scale).bit_length() - 1
+                self.unit, self.exact, self.dtype = unit, True, np.dtype(np.int32)
+                self.bound = (sums / scale + 2.0 * np.abs(self.problem.c).max(initial=0.0)) / unit
+                largest = float(max(int(rows.max()), -int(rows.min())))
+                self.row_dtype = np.dtype(np.int8 if largest <= 127 else np.int16)
+                self.rows = rows.astype(self.row_dtype, copy=False)
+                return largest if self.bound < 2.0**29 and largest <= 32767 else 0.0
+        return 0.0
+
+    def _any_numbers(self, form: Dense) -> float:
+        """Fill rows of whatever type holds the entries; returns the largest of them."""
+        self.unit, integral = common_unit(off_diagonal_blocks(form.Q), self.problem.c)
+        largest_c = np.abs(self.problem.c).max(initial=0.0)
+        self.bound = (4.0 * form.abs_row_sums().max(initial=0.0) + 2.0 * largest_c) / self.unit
+        self.exact = integral and self.bound < 2.0**52
+        largest = 4.0 * _largest_off_diagonal(form.Q) / self.unit
+        if integral and self.bound < 2.0**29:
+            self.dtype = np.dtype(np.int32)
+            self.row_dtype = np.dtype(np.int8 if largest <= 127 else np.int16 if largest <= 32767 else np.int32)
+        else:
+            self.dtype = self.row_dtype = np.dtype(np.float64)
         self.rows = np.zeros((self.n, self.n_padded), self.row_dtype)
         a = 0
-        for block in off_diagonal_blocks(Q):
+        for block in off_diagonal_blocks(form.Q):
             self.rows[a : a + len(block), : self.n] = block * (4.0 / self.unit)
             a += len(block)
-        self.big = self.dtype.type(2**30) if self.dtype == np.int32 else self.dtype.type(1e300)
+        return largest
 
     def deltas(self, x):
         fields, step = np.empty(self.n), max(1, (1 << 20) // self.n)
@@ -502,6 +534,39 @@ class StructuredWalk(Walk):
             *self.storage.arrays(), self.n, self.x, self.delta, self.stamp, self.best_x, self.energies, self.counters,
             tenure, spread, max_moves, stall, target, aspirate, self.big,
         )  # fmt: skip
+
+
+def _small_integers(Q: np.ndarray, factor: float, n_padded: int) -> tuple[np.ndarray, int, float] | None:
+    """``factor * Q`` without its diagonal as padded rows of int16, the or of all, and the largest sum of magnitudes.
+
+    None where an entry is no such integer, or all are 0. In blocks that stay in cache.
+    """
+    n = len(Q)
+    rows, bits, largest_sum = np.zeros((n, n_padded), np.int16), 0, 0.0
+    step = max(1, (1 << 16) // n)
+    with np.errstate(invalid="ignore", over="ignore"):
+        for a in range(0, n, step):
+            block = Q[a : a + step] * factor
+            index = np.arange(len(block))
+            block[index, a + index] = 0.0
+            whole = block.astype(np.int16)
+            if not np.array_equal(whole, block):
+                return None
+            rows[a : a + step, :n] = whole
+            bits |= int(np.bitwise_or.reduce(whole, axis=None))
+            largest_sum = max(largest_sum, float(np.abs(block).sum(axis=1, dtype=np.float64).max()))
+    return (rows, bits, largest_sum) if bits else None
+
+
+def _is_thin(Q: np.ndarray) -> bool:
+    """Whether fewer than `DENSE_FROM` of all entries are not 0; stops counting where that is settled."""
+    enough, count = DENSE_FROM * Q.size, 0
+    step = max(1, (1 << 16) // max(1, len(Q)))
+    for a in range(0, len(Q), step):
+        count += int(np.count_nonzero(Q[a : a + step]))
+        if count >= enough:
+            return False
+    return count < enough
 
 
 def _largest_off_diagonal(Q: np.ndarray) -> float:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 import bqp
 from bqp.forms import Dense
 from bqp.kernels import tabu
+from bqp.solvers import walks
 from bqp.solvers.walks import DenseStorage
 from bqp.testing import reference
 from bqp.testing import strategies as draw
@@ -136,3 +137,33 @@ def test_time_passes_where_all_are_tabu(divisor):
     np.testing.assert_allclose(
         walk.delta[:3] * walk.unit, reference.deltas_of(Q, np.zeros(3), walk.x[:3]), rtol=0, atol=1e-12
     )
+
+
+@given(
+    data=st.data(),
+    n=st.integers(1, 6),
+    power=st.integers(-14, 14),
+    factor=st.sampled_from([1.0, 3.0, 1 / 3]),
+    c_power=st.integers(-8, 8),
+    dtype=st.sampled_from([np.float64, np.float32]),
+)
+def test_small_integers_are_laid_out_as_any_numbers_are(data, n, power, factor, c_power, dtype):
+    """One pass for the usual case, three for the rest: the same rows, unit and types."""
+    Q = (data.draw(draw.symmetric(n)) * factor * 2.0**power).astype(dtype)
+    form = Dense(Q)
+    problem = bqp.BQP(form, data.draw(draw.integers(n, None, -6, 6)) * 2.0**c_power)
+    first = DenseStorage(problem, form)
+    second = DenseStorage(problem, form)
+    largest = second._any_numbers(form)
+    for name in ("unit", "exact", "dtype", "row_dtype"):
+        assert getattr(first, name) == getattr(second, name), name
+    np.testing.assert_array_equal(first.rows, second.rows)
+    np.testing.assert_allclose(first.bound, second.bound)
+    assert float(np.abs(first.rows.astype(float)).max()) == largest
+
+
+@pytest.mark.parametrize("count", [0, 1, 13_107, 13_108, 30_000])
+def test_thin_matrices_are_told_by_the_count_of_their_entries(count):
+    Q = np.zeros((512, 512))
+    Q.flat[np.random.default_rng(0).permutation(Q.size)[:count]] = 1.0
+    assert walks._is_thin(Q) == (count < 0.05 * Q.size)
