@@ -10,7 +10,14 @@ import numpy as np
 from bqp.forms import Dense, Form, Grouped, LowRank, Sparse, Sum
 from bqp.problem import BQP
 
-__all__ = ["common_unit", "energy_grid", "evaluation_rounding", "off_diagonal_blocks", "sums_are_exact"]
+__all__ = [
+    "common_unit",
+    "energy_grid",
+    "evaluation_rounding",
+    "off_diagonal_blocks",
+    "smallest_unit",
+    "sums_are_exact",
+]
 
 _EXACT_BELOW = 2.0**47  # sums of multiples of 1/32 (a change of domain divides by 4) below this are exact
 
@@ -29,18 +36,26 @@ def evaluation_rounding(problem: BQP) -> float:
 
 
 def sums_are_exact(problem: BQP) -> bool:
-    """Whether all sums that make up an energy are exact: multiples of 1/8 throughout, and small enough.
+    """Whether all sums that make up an energy are exact: multiples of `smallest_unit` throughout.
 
     One look at the form's own arrays.
     """
-    total = problem.Q.magnitude() + float(np.abs(problem.c).sum()) + abs(problem.offset)
-    if not total < _EXACT_BELOW:
-        return False
-    if not all(_is_integral(values) for values in _factors(problem.Q)):
+    unit = smallest_unit(problem)
+    if unit == 0.0 or not all(_is_integral(values) for values in _factors(problem.Q)):
         return False
     return all(
-        _is_integral(8.0 * values) for values in (*_coefficients(problem.Q), problem.c, np.array(problem.offset))
+        _is_integral(values * (1.0 / unit))
+        for values in (*_coefficients(problem.Q), problem.c, np.array(problem.offset))
     )
+
+
+def smallest_unit(problem: BQP) -> float:
+    """The power of two of which all coefficients must be multiples for sums to be exact: 1/8, 1/1024 for moderate
+    numbers, 0 for numbers so large that no multiple is promised."""
+    total = problem.Q.magnitude() + float(np.abs(problem.c).sum()) + abs(problem.offset)
+    if not total < _EXACT_BELOW:
+        return 0.0
+    return 2.0**-10 if total < _EXACT_BELOW / 128.0 else 2.0**-3
 
 
 def energy_grid(problem: BQP) -> tuple[float, float] | None:

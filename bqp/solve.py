@@ -61,8 +61,8 @@ def solve(
 ) -> Solution:
     """Minimise the energy of a binary quadratic program.
 
-    The problem is reduced (fixed variables, exchangeable variables, connected components), each part is solved, and
-    the answers are lifted back and re-evaluated.
+    The problem is reduced (variables are fixed, merged and eliminated, and components taken apart; see
+    `bqp.reductions`), each part is solved, and the answers are lifted back and re-evaluated.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def solve(
         Keep this many distinct assignments in ``solution.pool``; more than 1 leaves out the reductions that drop
         alternatives, unless they are asked for by name.
     reductions : "auto", or a sequence of names
-        "fixed", "exchangeable", "components"; () switches them off.
+        "fixed", "exchangeable", "low_degree", "dominated_pairs", "persistency", "components"; () switches them off.
     rng : None, int, SeedSequence or Generator
     n_jobs : int
         Threads, -1 for one a core. With the same seed and a limit in moves (or none) the answer is the same for every
@@ -288,7 +288,7 @@ class _Lifting:
     @cached_property
     def rounding(self) -> float:
         """What the reductions and the sum over parts can be off by."""
-        return evaluation_rounding(self.problem)
+        return evaluation_rounding(self.problem) + self.reduced.rounding
 
     def _others(self, k: int) -> float:
         return self.reduced.constant + sum(energy for j, energy in enumerate(self.energies) if j != k)

@@ -30,6 +30,9 @@ class Reduced:
         From an assignment of the original to one for each part that stands for it as well as it can.
     note : str
         What was done, for people.
+    rounding : float
+        What the coefficients of the parts can be off by, beyond `bqp.rounding.evaluation_rounding`; 0 for integral
+        data.
     """
 
     parts: tuple[BQP, ...]
@@ -37,6 +40,7 @@ class Reduced:
     lift: Callable[[list[np.ndarray]], np.ndarray]
     restrict: Callable[[np.ndarray], list[np.ndarray]]
     note: str = ""
+    rounding: float = 0.0
 
 
 class Reduction(ABC):

@@ -11,13 +11,19 @@ from bqp.problem import BQP
 from bqp.reductions.base import Reduced, Reduction
 from bqp.reductions.components import Components
 from bqp.reductions.domain import SpinDomain
+from bqp.reductions.dominated_pairs import DominatedPairs
 from bqp.reductions.exchangeable import ExchangeableVariables
 from bqp.reductions.fixed import FixedVariables
+from bqp.reductions.low_degree import LowDegree
+from bqp.reductions.persistency import Persistency
 
-__all__ = ["reduce_problem", "resolve_steps"]
+__all__ = ["REGISTRY", "reduce_problem", "resolve_steps"]
 
-_BY_NAME: dict[str, type[Reduction]] = {step.name: step for step in (FixedVariables, ExchangeableVariables, Components)}
-_MAX_ROUNDS = 8
+REGISTRY: dict[str, type[Reduction]] = {
+    step.name: step
+    for step in (FixedVariables, ExchangeableVariables, LowDegree, DominatedPairs, Persistency, Components)
+}
+_MAX_ROUNDS = 12
 
 
 def resolve_steps(reductions: str | Sequence[str | Reduction], keep_all: bool = False) -> list[Reduction]:
@@ -27,7 +33,7 @@ def resolve_steps(reductions: str | Sequence[str | Reduction], keep_all: bool = 
     """
     if isinstance(reductions, str):
         if reductions == "auto":
-            return [step() for step in _BY_NAME.values() if step.keeps_all or not keep_all]
+            return [step() for step in REGISTRY.values() if step.keeps_all or not keep_all]
         reductions = (reductions,)
     if not isinstance(reductions, Iterable):
         raise ParameterError(
@@ -37,11 +43,11 @@ def resolve_steps(reductions: str | Sequence[str | Reduction], keep_all: bool = 
     for item in reductions:
         if isinstance(item, Reduction):
             steps.append(item)
-        elif isinstance(item, str) and item in _BY_NAME:
-            steps.append(_BY_NAME[item]())
+        elif isinstance(item, str) and item in REGISTRY:
+            steps.append(REGISTRY[item]())
         else:
             raise ParameterError(
-                f"unknown reduction {item!r}; known are {', '.join(_BY_NAME)} ('auto' for all, () for none)."
+                f"unknown reduction {item!r}; known are {', '.join(REGISTRY)} ('auto' for all, () for none)."
             )
     return steps
 
@@ -58,15 +64,27 @@ def reduce_problem(problem: BQP, steps: Sequence[Reduction]) -> tuple[Reduced, l
     """
     notes: list[str] = []
     reduced = SpinDomain().apply(problem) or _untouched(problem)
+    settled: list[frozenset[int]] = [frozenset()] * len(reduced.parts)  # steps that find nothing in a part
     for _ in range(_MAX_ROUNDS):
         changed = False
-        for step in steps:
-            outcomes = [step.apply(part) for part in reduced.parts]
-            if any(outcome is not None for outcome in outcomes):
+        for k, step in enumerate(steps):
+            outcomes = [None if k in done else step.apply(part) for part, done in zip(reduced.parts, settled)]
+            found = [outcome.note for outcome in outcomes if outcome is not None]
+            if found:
                 changed = True
-                done = [outcome.note for outcome in outcomes if outcome is not None]
-                notes.append(done[0] if len(done) == 1 else f"{step.name}: {len(done)} parts reduced, first: {done[0]}")
+                notes.append(
+                    found[0] if len(found) == 1 else f"{step.name}: {len(found)} parts reduced, first: {found[0]}"
+                )
                 reduced = _compose(reduced, outcomes)
+            following: list[frozenset[int]] = []
+            for outcome, done in zip(outcomes, settled):
+                if outcome is None:
+                    following.append(done | {k})
+                elif isinstance(step, Components):  # what was settled for the whole is settled for its components
+                    following += [done | {k}] * len(outcome.parts)
+                else:
+                    following += [frozenset()] * len(outcome.parts)
+            settled = following
         if not changed:
             break
     return reduced, notes
@@ -93,4 +111,5 @@ def _compose(outer: Reduced, inner: list[Reduced | None]) -> Reduced:
         outer.constant + sum(step.constant for step in steps),
         lift,
         restrict,
+        rounding=outer.rounding + sum(step.rounding for step in steps),
     )

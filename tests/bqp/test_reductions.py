@@ -165,7 +165,7 @@ def test_steps_by_name():
     assert resolve_steps(()) == []
     assert [step.name for step in resolve_steps(("components", REGISTRY["fixed"]()))] == ["components", "fixed"]
     assert [step.name for step in resolve_steps("auto", keep_all=True)] == ["components"]
-    with pytest.raises(ParameterError, match=r"unknown reduction 'colour'; known are fixed, exchangeable, components"):
+    with pytest.raises(ParameterError, match=r"unknown reduction 'colour'; known are fixed, exchangeable, low_degree"):
         resolve_steps(("colour",))
     with pytest.raises(ParameterError, match=r"pass \(\) to switch them off"):
         resolve_steps(None)
