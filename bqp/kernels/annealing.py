@@ -1,10 +1,10 @@
 """Metropolis sweeps at falling temperatures.
 
-State as in `descent`: x and delta (dense), x and the projections (structured); x and the fields for sparse problems.
-All in the problem's unit. A flip is made when ``delta < T e`` with e exponentially distributed, which has the probability min(1, exp(-delta / T)). The
-draws of e come from a table, so that the loop has no logarithm and no exponential; ``state[0]`` is the random word. A
-flip that changes nothing is made half of the time: always, and sweeps in one direction would carry domain walls along
-without letting them meet.
+State as in `descent`: x and delta (dense), x and the projections (structured); x and the fields for CSR rows. All in
+the problem's unit. A flip is made when ``delta < T e`` with e exponentially distributed, which has the probability
+min(1, exp(-delta / T)). The draws of e come from a table, so that the loop has no logarithm and no exponential;
+``state[0]`` is the random word. A flip that changes nothing is made half of the time: always, and sweeps in one
+direction would carry domain walls along without letting them meet.
 """
 
 import numpy as np

@@ -1,8 +1,10 @@
-"""Simulated annealing with an automatic temperature range and sweeps that grow longer.
+"""Simulated annealing of a population, whose members are recombined by annealing what they do not agree on.
 
 S. Kirkpatrick, C. D. Gelatt, M. P. Vecchi, "Optimization by simulated annealing", Science 220, 1983; S. V. Isakov,
 I. N. Zintchenko, T. F. Ronnow, M. Troyer, "Optimised simulated annealing for Ising spin glasses", Computer Physics
-Communications 192, 2015 (sequential sweeps, long runs; their temperatures are given and their inverses linear).
+Communications 192, 2015 (sequential sweeps, inverse temperatures that rise linearly); J. Houdayer, O. C. Martin,
+"Renormalization for discrete optimization", Physical Review Letters 83, 1999 (the recombination; they merge once per
+generation of a fixed population, we draw two to six parents for each child and let length and population grow).
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import numpy as np
 
 from bqp.errors import ParameterError
 from bqp.solvers.base import Solver, check_count
+from bqp.solvers.recombination import Recombination
 from bqp.solvers.run import WalkResult, run_walks
 from bqp.solvers.walks import prepare
 
@@ -21,33 +24,47 @@ __all__ = ["SimulatedAnnealing"]
 
 _CHUNK_SECONDS = 0.05
 _FIRST_SWEEPS = 100
-_LONGEST_SWEEPS = 100_000
-_DEFAULT_WALKS = 15
-_HOT = 0.5  # times the root mean square change of energy at a random assignment
-_COLD = 0.0002  # mean acceptance of uphill flips at a local optimum
-_MOVES_A_VISIT = 0.2  # flips per look at a variable over a whole schedule, about
+_LONGEST_SWEEPS = 400_000
+_DEFAULT_WALKS = 51  # two cycles after the first three walks
+_HOT = 0.8  # times the root mean square change of energy at a random assignment
+_COLD = 0.0005  # mean acceptance of uphill flips at a local optimum
+_COLDEST = 0.03  # times the same root mean square
+_WIDE = 60.0  # ratio of temperatures from which they fall geometrically
+_MOVES_A_VISIT = 0.15  # flips per look at a variable over a whole schedule, about
+_FEWEST, _MOST = 8, 64  # fresh runs of a cycle
+_CHILD_HOT = 0.4  # times the first temperature of a fresh run
+_FEWEST_CHILD_SWEEPS = 200
 
 
 class SimulatedAnnealing(Solver):
-    """Metropolis sweeps over ``x'Qx + c'x`` at falling temperatures, each followed by a descent; many runs.
+    """Metropolis sweeps over ``x'Qx + c'x`` at falling temperatures, each followed by a descent; a population of runs.
+
+    Runs come in cycles: some start at random, then come children of two to six of them, in which what the parents agree
+    on is merged and the rest is annealed (`Recombination`). Where children beat the runs they come from, the next cycle
+    has twice as many runs, twice as long; where they do not, runs four times as long.
 
     Parameters
     ----------
     n_sweeps : int, optional
-        Sweeps of each run. Default: 100 in the first run, and four times as many in each epoch of runs, up to 100,000
-        or what the budget allows: long runs reach what many short ones do not.
+        Sweeps of each run. Default: 100 in the first runs, and more in each cycle, up to 400,000 or what the budget
+        allows: long runs reach what many short ones do not.
     hot, cold : float, optional
-        First and last temperature, in units of energy. Default: 0.5 times the root mean square change of energy of a
-        flip at a random assignment; the temperature at which one in 5,000 uphill flips at a local optimum is accepted.
+        First and last temperature, in units of energy. Default: 0.8 times the root mean square change of energy of a
+        flip at a random assignment; the temperature at which one in 2,000 uphill flips at a local optimum is accepted,
+        but not below 0.03 times that mean.
     n_restarts : int, optional
-        Number of runs. Default 15, or as many as the time or moves allow.
+        Number of runs, children included. Default 51, or as many as the time or moves allow.
+    recombine : bool, default True
+        Whether there are children; structured forms (low rank, groups) and matrices of more than 20 million entries go
+        without.
 
     Notes
     -----
-    The temperature falls geometrically. A sweep looks at each variable in turn, O(n), and pays a row for each flip:
-    degree (sparse), n (dense), O(r) a look (structured). The first choice for sparse problems: on max-cut graphs of a
-    few thousand nodes it goes further than tabu search; for dense ones tabu search is better. Runs are independent, so
-    the answer does not depend on the number of threads. A move is a flip.
+    The inverse temperature rises linearly; if hot is more than 60 times cold, the temperature falls geometrically. A
+    sweep looks at each variable in turn, O(n), and pays a row for each flip: degree (sparse), n (dense), O(r) a look
+    (structured). The first choice for sparse problems and for those with a few strong couplings a variable. Parents are
+    chosen between epochs of runs, so the answer does not depend on the number of threads. A move is a flip, in a
+    child of a group. Memory: n bytes a member of the population, 12 bytes a nonzero in each child.
 
     Examples
     --------
@@ -66,12 +83,16 @@ class SimulatedAnnealing(Solver):
         hot: float | None = None,
         cold: float | None = None,
         n_restarts: int | None = None,
+        recombine: bool = True,
     ):
         self.n_sweeps = None if n_sweeps is None else check_count("n_sweeps", n_sweeps)
         self.hot, self.cold = _check_temperature("hot", hot), _check_temperature("cold", cold)
         if hot is not None and cold is not None and hot < cold:
             raise ParameterError(f"hot must be at least cold: {hot!r} < {cold!r}.")
         self.n_restarts = None if n_restarts is None else check_count("n_restarts", n_restarts)
+        if not isinstance(recombine, bool | np.bool_):
+            raise ParameterError(f"recombine must be True or False, got {recombine!r}.")
+        self.recombine = bool(recombine)
 
     def _temperatures(self, storage, rng) -> tuple[float, float]:
         """First and last temperature."""
@@ -86,32 +107,51 @@ class SimulatedAnnealing(Solver):
         n = problem.n
         storage = prepare(problem)
         hot, cold = self._temperatures(storage, np.random.Generator(np.random.PCG64(seeds.spawn(1)[0])))
+        recombination = Recombination(storage) if self.recombine and Recombination.suits(storage) else None
+        population = Population(recombination is not None, symmetric=not problem.c.any())
         run.stats.update(storage=storage.kind, hot=hot, cold=cold)
         rate = [2e7 / n]  # sweeps a second, measured as we go
 
-        def sweeps_of(k: int, cap: int | None) -> int:
+        def sweeps_of(cap: int | None) -> int:
             if self.n_sweeps is not None:
                 return self.n_sweeps
-            wanted = min(_FIRST_SWEEPS * 4 ** _epoch(k), _LONGEST_SWEEPS)
+            wanted, share = population.n_sweeps, 0.9
+            if population.pays:  # leave as much for the children
+                share = 0.5 * n_jobs / population.n_fresh
             if run.budget.time_limit is not None:
                 left = run.budget.time_limit - run.elapsed
-                wanted = min(wanted, max(_FIRST_SWEEPS, int(0.9 * left * rate[0])))
+                wanted = min(wanted, max(_FIRST_SWEEPS, int(share * left * rate[0])))
             if cap is not None:
                 wanted = min(wanted, int(cap / (_MOVES_A_VISIT * n)))
             return wanted
 
         def walk_from(k, rng, cap, abort):
-            limit = np.iinfo(np.int64).max if cap is None else cap
-            if k == 0 and x0 is not None:
-                x = x0
+            limit, made = np.iinfo(np.int64).max if cap is None else cap, [0]
+            parents = population.parents(k, rng)
+            n_sweeps = sweeps_of(cap)
+            if parents is not None:
+                assert recombination is not None
+                temperatures = schedule(
+                    max(cold, _CHILD_HOT * hot), cold, max(_FEWEST_CHILD_SWEEPS, n_sweeps // 4)
+                )  # fmt: skip
+                x = parents[0]
+                with run.catching_interrupts():
+                    x = recombination.child(parents, temperatures, rng, limit, abort, made)
+                    run.tick(made[0])
+                walk = storage.start(x)
+                with run.catching_interrupts():
+                    walk.sink(limit, abort, made)
             else:
-                x = (2 * rng.integers(0, 2, size=n, dtype=np.int8) - 1).astype(np.int8)
-            n_sweeps = sweeps_of(k, cap)
-            temperatures = np.geomspace(hot, cold, n_sweeps) / storage.unit
+                x = x0 if k == 0 and x0 is not None else (2 * rng.integers(0, 2, size=n) - 1).astype(np.int8)
+                walk = storage.start(x)
+                anneal(walk, schedule(hot, cold, n_sweeps) / storage.unit, rng, limit, abort, made)
+            walk.settle()
+            return WalkResult(walk.best_x[:n].copy(), walk.best_energy, made[0], not abort() and made[0] < limit)
+
+        def anneal(walk, temperatures, rng, limit, abort, made) -> None:
             state = np.array([rng.integers(1, 2**62) | 1], dtype=np.int64)
-            walk, made = storage.start(x), [0]
+            sweep, n_sweeps = 0, len(temperatures)
             with run.catching_interrupts():
-                sweep = 0
                 while sweep < n_sweeps and made[0] < limit and not abort():
                     stop = min(n_sweeps, sweep + max(1, int(rate[0] * _CHUNK_SECONDS)))
                     began = time.perf_counter()
@@ -121,33 +161,108 @@ class SimulatedAnnealing(Solver):
                     made[0] += moves
                     run.tick(made[0])
                 walk.sink(limit, abort, made)
-            walk.settle()
-            return WalkResult(walk.best_x[:n].copy(), walk.best_energy, made[0], not abort() and made[0] < limit)
 
         limit = self.n_restarts or (None if run.budget.is_open_ended else _DEFAULT_WALKS)
-        run_walks(run, walk_from, seeds, n_jobs, limit, epoch_size=4)
+        run_walks(run, walk_from, seeds, n_jobs, limit, population.commit, epoch_size=4)
+        run.stats.update(n_children=population.n_children, n_better_children=population.n_better)
+
+
+class Population:
+    """Members of the present cycle and the best of earlier ones; decides which walks are children, and of whom.
+
+    Parameters
+    ----------
+    breeds : bool
+        Whether there are children.
+    symmetric : bool
+        Whether x and -x are the same solution.
+
+    Notes
+    -----
+    Walks 0 to 2 are fresh; then come cycles of `n_fresh` fresh walks and twice as many children, all numbers multiples
+    of the four walks of an epoch. A child replaces the worst of its parents if it is better and new. For the last
+    quarter of the children the best members of earlier cycles join.
+    """
+
+    def __init__(self, breeds: bool, symmetric: bool):
+        self.breeds, self.symmetric = breeds, symmetric
+        self.n_sweeps, self.n_fresh, self.pays = _FIRST_SWEEPS, _FEWEST if breeds else 4, False
+        self.begin, self.n_children, self.n_better = 3, 0, 0
+        self.members: list[tuple[float, bytes]] = []
+        self.archive: list[tuple[float, bytes]] = []
+        self._worst_parent: dict[int, tuple[float, bytes]] = {}
+        self._fresh_best = self._best = np.inf
+
+    @property
+    def end(self) -> int:
+        return self.begin + self.n_fresh * (3 if self.breeds else 1)
+
+    def parents(self, k: int, rng: np.random.Generator) -> list[np.ndarray] | None:
+        """Two to six members, the best first, for walk k to recombine; None if it is a fresh one."""
+        if k < self.begin + self.n_fresh or not self.breeds or len(self.members) < 2:
+            return None
+        count = min(int(rng.choice((2, 3, 4, 6))), len(self.members))
+        chosen = [self.members[i] for i in np.sort(rng.choice(len(self.members), count, replace=False))]
+        self._worst_parent[k] = chosen[-1]
+        return [np.frombuffer(key, dtype=np.int8) for _, key in chosen]
+
+    def commit(self, k: int, result: WalkResult) -> None:
+        """Take in what walk k brought home; called in order of k."""
+        x = -result.x if self.symmetric and result.x[0] < 0 else result.x
+        entry = (result.energy, x.tobytes())
+        worst = self._worst_parent.pop(k, None)
+        if worst is None:
+            self._fresh_best = min(self._fresh_best, entry[0])
+            if entry not in self.members:
+                self.members.append(entry)
+        else:
+            self.n_children += 1
+            worst = worst if worst in self.members else self.members[-1]
+            if entry[0] < worst[0] and entry not in self.members:
+                self.members.remove(worst)
+                self.members.append(entry)
+        self.n_better += worst is not None and entry[0] < self._best
+        self._best = min(self._best, entry[0])
+        self.members.sort()
+        if k + 1 == self.end - self.n_fresh // 2 and self.breeds:
+            self.members = sorted(set(self.members) | set(self.archive))
+        if k + 1 == self.end:
+            self._next_cycle()
+
+    def _next_cycle(self) -> None:
+        self.pays = self.breeds and self.members[0][0] < self._fresh_best
+        self.archive = sorted(set(self.members[:4]) | set(self.archive))[:_FEWEST]
+        self.begin = self.end
+        if self.pays:
+            self.n_fresh, factor = min(2 * self.n_fresh, _MOST), 2
+        else:
+            self.n_fresh, factor = _FEWEST if self.breeds else 4, 4
+        self.n_sweeps = min(factor * self.n_sweeps, _LONGEST_SWEEPS)
+        self.members, self._fresh_best = [], np.inf
+
+
+def schedule(hot: float, cold: float, n_sweeps: int) -> np.ndarray:
+    """Temperatures (n_sweeps,) from hot to cold: linear in their inverses, or geometric over a wide range."""
+    if hot > _WIDE * cold:
+        return np.geomspace(hot, cold, n_sweeps)
+    return 1.0 / np.linspace(1.0 / hot, 1.0 / cold, n_sweeps)
 
 
 def _scales(storage, rng: np.random.Generator) -> tuple[float, float]:
     """Temperatures at which little is frozen, and nearly everything, from a random assignment and a local optimum."""
     x = (2 * rng.integers(0, 2, size=storage.n, dtype=np.int8) - 1).astype(np.int8)
-    hot = _HOT * float(np.sqrt(np.mean(np.square(storage.problem.flip_deltas(x)))))
+    size = float(np.sqrt(np.mean(np.square(storage.problem.flip_deltas(x)))))
     walk = storage.start(x)
     walk.sink(np.iinfo(np.int64).max, lambda: False, [0])
     uphill = storage.problem.flip_deltas(walk.x[: storage.n])
     uphill = uphill[uphill > 0]
-    if not hot > 0 or not len(uphill):
-        return (hot, hot) if hot > 0 else (1.0, 1.0)
-    low, high = np.log(1e-12 * hot), np.log(hot)
-    for _ in range(60):
+    if not size > 0 or not len(uphill):
+        return (_HOT * size, _HOT * size) if size > 0 else (1.0, 1.0)
+    low, high = np.log(_COLDEST * size), np.log(_HOT * size)
+    for _ in range(40):
         middle = 0.5 * (low + high)
         low, high = (middle, high) if np.exp(-uphill / np.exp(middle)).mean() < _COLD else (low, middle)
-    return hot, float(np.exp(low))
-
-
-def _epoch(k: int) -> int:
-    """Which epoch walk k belongs to: epochs have 1, 2, 4, 4, ... walks."""
-    return 0 if k < 1 else 1 if k < 3 else 2 + (k - 3) // 4
+    return _HOT * size, float(np.exp(low))
 
 
 def _check_temperature(name: str, value) -> float | None:

@@ -8,8 +8,9 @@ import bqp
 from bqp.errors import ParameterError
 from bqp.forms import Dense, LowRank
 from bqp.solvers import Exact, SimulatedAnnealing
-from bqp.solvers.simulated_annealing import _epoch
-from bqp.solvers.walks import EXPONENTIALS, prepare
+from bqp.solvers.run import WalkResult
+from bqp.solvers.simulated_annealing import Population, schedule
+from bqp.solvers.walks import EXPONENTIALS, prepare, random_draws
 
 
 def ferromagnet(n, seed=0):
@@ -99,14 +100,95 @@ def test_the_longest_run_fits_into_a_budget_of_moves():
     assert solution.energy < cut_off.energy - 100, "a schedule that is cut off ends hot"
 
 
-def test_epochs():
-    assert [_epoch(k) for k in range(12)] == [0, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4]
+def walks(population, start, energies):
+    """Commit walks of these energies, each with an assignment of its own."""
+    for k, energy in enumerate(energies, start):
+        x = np.where(np.arange(12) == 0, 1, 2 * (k >> np.arange(12) & 1) - 1).astype(np.int8)
+        population.commit(k, WalkResult(x, energy, 1, True))
+
+
+def test_cycles_have_fresh_walks_and_then_children():
+    rng = np.random.default_rng(0)
+    population = Population(breeds=True, symmetric=False)
+    assert all(population.parents(k, rng) is None for k in range(3 + 8))
+    walks(population, 0, range(-1, -12, -1))
+    assert population.end == 3 + 8 + 16
+    parents = population.parents(11, rng)
+    assert 2 <= len(parents) <= 6 and all(x.shape == (12,) for x in parents)
+    assert parents[0].tobytes() in [key for energy, key in population.members if energy < -2]
+    assert [population.parents(k, rng) for k in (3, 10)] == [None, None] and population.parents(26, rng) is not None
+
+
+def test_a_child_replaces_its_worst_parent_if_it_is_better_and_new():
+    rng = np.random.default_rng(1)
+    population = Population(breeds=True, symmetric=True)
+    walks(population, 0, [-float(k) for k in range(11)])
+    before = list(population.members)
+    parents = population.parents(11, rng)
+    worst = next(entry for entry in before if entry[1] == parents[-1].tobytes())
+    population.commit(11, WalkResult(-parents[-1], worst[0], 1, True))
+    assert population.members == before, "no better than the worst, and known but for the sign"
+    parents = population.parents(12, rng)
+    worst = next(entry for entry in before if entry[1] == parents[-1].tobytes())
+    new = np.ones(12, np.int8)
+    new[[1, 5, 11]] = -1
+    population.commit(12, WalkResult(-new, -30.0, 1, True))
+    assert worst not in population.members and population.members[0] == (-30.0, new.tobytes())
+    assert len(population.members) == len(before) and population.n_better == 1 and population.n_children == 2
+
+
+@pytest.mark.parametrize("pays", [False, True])
+def test_cycles_grow_by_length_or_by_number(pays):
+    rng = np.random.default_rng(2)
+    population = Population(breeds=True, symmetric=False)
+    walks(population, 0, [-1.0] * 11)
+    for k in range(11, 27):
+        population.parents(k, rng)
+        walks(population, k, [-2.0 - k if pays else 0.0])
+    assert population.begin == 27 and population.pays is pays and population.members == []
+    assert (population.n_fresh, population.n_sweeps) == ((16, 200) if pays else (8, 400))
+    assert population.archive[0][0] == (-28.0 if pays else -1.0)
+    childless = Population(breeds=False, symmetric=False)
+    walks(childless, 0, [-1.0] * 7)
+    assert childless.parents(7, rng) is None and childless.n_sweeps == 400 and childless.end == 11
+
+
+def test_schedules():
+    assert schedule(8.0, 1.0, 1) == 8.0
+    np.testing.assert_allclose(1 / schedule(8.0, 1.0, 15), np.linspace(0.125, 1.0, 15))
+    np.testing.assert_allclose(schedule(100.0, 1.0, 5), np.geomspace(100.0, 1.0, 5))
+
+
+def test_draws_are_the_table_in_random_order():
+    for kind, real in ((np.int32, np.float32), (np.int16, np.float32), (np.float64, np.float64)):
+        draws = random_draws(np.dtype(kind))
+        assert draws.dtype == real and len(draws) >= 2**14 + 16
+        np.testing.assert_array_equal(np.sort(draws[: 2**14]), np.sort(EXPONENTIALS).astype(real))
+        np.testing.assert_array_equal(draws[2**14 :], draws[: len(draws) - 2**14])
+        assert abs(np.corrcoef(draws[:-1], draws[1:])[0, 1]) < 0.02
+
+
+@pytest.mark.parametrize("shape", ["dense", "sparse", "float"])
+def test_sweeps_in_pieces_are_sweeps_in_one(shape):
+    rng = np.random.default_rng(7)
+    A = np.triu(rng.integers(-3, 4, (150, 150)) * (rng.random((150, 150)) < (0.02 if shape == "sparse" else 0.5)), 1)
+    problem = bqp.BQP((A + A.T) / (3.0 if shape == "float" else 1.0), c=rng.integers(-3, 4, 150))
+    storage = prepare(problem)
+    temperatures = np.geomspace(200.0, 0.5, 60) / storage.unit
+    x = np.ones(150, np.int8)
+    whole, pieces, states = storage.start(x), storage.start(x), np.array([[5], [5]], dtype=np.int64)
+    moves = whole.anneal(temperatures, 0, 60, 10**9, states[0])[1]
+    made = sum(pieces.anneal(temperatures, a, a + 7, 10**9, states[1])[1] for a in range(0, 56, 7))
+    made += pieces.anneal(temperatures, 56, 60, 10**9, states[1])[1]
+    np.testing.assert_array_equal(whole.x, pieces.x)
+    assert moves == made > 500 and whole.energy == pytest.approx(problem.energy(whole.x[:150]))
+    np.testing.assert_allclose(whole.delta[:150] * storage.unit, problem.flip_deltas(whole.x[:150]), atol=1e-9)
 
 
 def test_temperatures():
     problem = ferromagnet(30)
     stats = SimulatedAnnealing(n_restarts=1).solve(problem, rng=0).stats
-    assert stats["hot"] == pytest.approx(0.5 * np.sqrt(32), rel=0.5) and 0 < stats["cold"] < stats["hot"]
+    assert stats["hot"] == pytest.approx(0.8 * np.sqrt(32), rel=0.5) and 0 < stats["cold"] < stats["hot"]
     stats = SimulatedAnnealing(hot=7, cold=2.5, n_restarts=1).solve(problem, rng=0).stats
     assert (stats["hot"], stats["cold"]) == (7.0, 2.5)
     flat = SimulatedAnnealing().solve(bqp.BQP(np.zeros((5, 5))), rng=0)
