@@ -6,6 +6,7 @@ functions while it learns codes derives from `CoupledHasher`. One whose codes ne
 """
 
 import logging
+from dataclasses import replace
 from numbers import Integral
 
 import numpy as np
@@ -24,12 +25,15 @@ __all__ = ["CoupledHasher", "Hasher"]
 
 logger = logging.getLogger("hashers")
 
+SIMILARITIES = ("given", "confusion")
+"""Values of the parameter `similarity` of methods that have it."""
+
 
 class Hasher(SaveMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Base of two-step hashers: learn codes of the training points, then fit a function to each bit.
 
     Children set in `__init__` at least `n_bits`, `function`, `n_jobs`, `random_state`, `verbose`, `unlabeled`, and give
-    `_learn_codes` or `_learn`.
+    `_learn_codes` or `_learn`. Those that also set `similarity` may be asked to learn from what functions confuse.
 
     Attributes
     ----------
@@ -283,7 +287,11 @@ class Hasher(SaveMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         _seed_unset(function, function_seed)
         n_bits = int(self.n_bits)
         with _Progress(n_bits, self.verbose) as progress:
-            result, function = self._learn(X, S, function, n_bits, effective_n_jobs(self.n_jobs), code_seed, progress)
+            wanted = self._wanted_similarity(X, S, function, code_seed, progress)
+            n_jobs = effective_n_jobs(self.n_jobs)
+            result, function = self._learn(X, wanted, function, n_bits, n_jobs, code_seed, progress)
+        if wanted is not S:  # the yardstick stays that of the labels, for which nothing was proven
+            result = replace(result, ksh_objective=float(S.ksh_objective(result.B)), ksh_lower_bound=-np.inf)
         known = np.asarray(S.known)
         self.codes_ = np.array(result.B, dtype=np.int8)
         if not known.all():
@@ -292,6 +300,24 @@ class Hasher(SaveMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         self.function_: HashFunction = function
         self.n_bits_ = n_bits
         return self
+
+    def _wanted_similarity(self, X, S, function, rng, progress):
+        """The similarity to learn from: S, or what out-of-fold scores of the function make of it."""
+        choice = getattr(self, "similarity", "given")
+        if choice not in SIMILARITIES:
+            raise ValueError(f"similarity must be one of {', '.join(SIMILARITIES)}: {choice!r}.")
+        if choice == "given":
+            return S
+        if getattr(S, "classes", None) is None:
+            raise ValueError(
+                'similarity="confusion" asks which classes a function confuses, and there are no classes in pairs, '
+                "triplets or a matrix of similarities. Call fit with labels or label sets, or use "
+                f'{type(self).__name__}(similarity="given").'
+            )
+        from hashers.targets import out_of_fold_similarity
+
+        progress.say("similarity from out-of-fold scores")
+        return out_of_fold_similarity(function, X, S, rng=rng)
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "function_")

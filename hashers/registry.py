@@ -59,6 +59,7 @@ class MethodEntry:
 
 
 MODES = ("default", "published")
+SIMILARITIES = ("given", "confusion")
 LOSSES = ("ksh", "bre", "hinge", "exponential", "likelihood")
 
 REGRESS = ("codes", "factors")
@@ -71,23 +72,24 @@ METHODS: dict[str, MethodEntry] = {
             "loss": LOSSES,
             "target": ("residual", "stagewise", "full"),
             "order": ("cyclic", "sequential"),
+            "similarity": SIMILARITIES,
         },
         takes_solver=True,
     ),
     "fasthash": MethodEntry(
         "hashers.methods.fasthash:FastHash",
         "Bits by graph cuts of blocks of similar points, each replaced by what its function gives before the next.",
-        words={"loss": LOSSES, "mode": MODES},
+        words={"loss": LOSSES, "mode": MODES, "similarity": SIMILARITIES},
     ),
     "sdh": MethodEntry(
         "hashers.methods.sdh:SDH",
         "Supervised discrete hashing: codes from which a linear map predicts the labels.",
-        words={"loss": ("squared", "hinge"), "mode": MODES},
+        words={"loss": ("squared", "hinge"), "mode": MODES, "similarity": SIMILARITIES},
     ),
     "fsdh": MethodEntry(
         "hashers.methods.fsdh:FSDH",
         "Fast supervised discrete hashing: codes that the labels predict, in closed form.",
-        words={"mode": MODES},
+        words={"mode": MODES, "similarity": SIMILARITIES},
     ),
     "hadamard": MethodEntry(
         "hashers.methods.hadamard:HadamardHash",
@@ -97,19 +99,19 @@ METHODS: dict[str, MethodEntry] = {
     "cosdish": MethodEntry(
         "hashers.methods.cosdish:COSDISH",
         "Codes from sampled columns of the similarity, one binary quadratic program a bit.",
-        words={"mode": MODES},
+        words={"mode": MODES, "similarity": SIMILARITIES},
         takes_solver=True,
     ),
     "affhash": MethodEntry(
         "hashers.methods.affhash:AffHash",
         "Codes and functions in turn, drawn together by a growing penalty (auxiliary coordinates).",
-        words={"loss": LOSSES, "mode": MODES},
+        words={"loss": LOSSES, "mode": MODES, "similarity": SIMILARITIES},
         takes_solver=True,
     ),
     "hbmp": MethodEntry(
         "hashers.methods.hbmp:HBMP",
         "Binary matrix pursuit: the similarity as a weighted sum of outer products of bits.",
-        words={"weighted": {"weighted": True, "unweighted": False}, "mode": MODES},
+        words={"weighted": {"weighted": True, "unweighted": False}, "mode": MODES, "similarity": SIMILARITIES},
         takes_solver=True,
     ),
     "triplet": MethodEntry(
@@ -121,13 +123,13 @@ METHODS: dict[str, MethodEntry] = {
     "ksh": MethodEntry(
         "hashers.methods.ksh:KSH",
         "Supervised hashing with kernels: signs of kernel functions, bit after bit; no second step.",
-        words={"mode": MODES},
+        words={"mode": MODES, "similarity": SIMILARITIES},
         takes_function=False,
     ),
     "lfh": MethodEntry(
         "hashers.methods.lfh:LFH",
         "Latent factor hashing: signs of real factors that explain the similarity.",
-        words={"regress": REGRESS, "mode": MODES},
+        words={"regress": REGRESS, "mode": MODES, "similarity": SIMILARITIES},
     ),
     "dgh": MethodEntry(
         "hashers.methods.dgh:DGH",

@@ -33,7 +33,8 @@ def predictable_codes(
     Parameters
     ----------
     S : Similarity, or array of shape (n,) or (n, L)
-        From `supervision.from_labels` or `from_label_sets`, as in `codes.discrete_cyclic`.
+        From `supervision.from_labels` or `from_label_sets`, as in `codes.discrete_cyclic`. Its targets between groups
+        may be any real numbers: the KSH loss is theirs, the labels are those of the groups.
     n_bits : int
         Code length q.
     objective : float
@@ -77,7 +78,8 @@ def predictable_codes(
     mass = rows.kind_mass()
     Y = np.eye(rows.n_kinds) if rows.sets is None else rows.sets.astype(np.float64)
     small = _one_code_a_kind(learn(S, n_bits, rng=rng, n_jobs=n_jobs, certify=False).B, rows)
-    search = _Search(small, mass, Y, regularization)
+    used = np.unique(S.groups[S.known])
+    search = _Search(small, mass, Y, np.asarray(S.T)[np.ix_(used, used)], regularization)
     while search.objective > objective:
         if not search.flip(objective):
             return None
@@ -93,13 +95,13 @@ def _one_code_a_kind(B, rows) -> np.ndarray:
 
 
 class _Search:
-    """Codes of label sets, their objective, and the KSH loss of similarity 'a label in common'."""
+    """Codes of label sets, their objective, and the KSH loss for targets between them."""
 
-    def __init__(self, B, mass, Y, regularization):
+    def __init__(self, B, mass, Y, targets, regularization):
         self.B, self.mass, self.regularization = B.copy(), mass, regularization
         self.root = np.sqrt(mass)
         self.target = self.root[:, None] * Y
-        self.similar = np.where(Y @ Y.T > 0, 1.0, -1.0)
+        self.similar = targets.astype(np.float64)
         self._renew()
 
     def _renew(self) -> None:

@@ -11,7 +11,7 @@ from scipy.special import expit, log_softmax, softmax
 
 from hashers.baselines._classes import ClassScorer
 
-__all__ = ["Posterior", "rank_by_scores"]
+__all__ = ["Posterior", "logistic_curves", "rank_by_scores"]
 
 HELD_OUT = 5
 """One row in so many is held out to calibrate the scores."""
@@ -111,7 +111,7 @@ class Posterior(ClassScorer):
             return
         scores = self._scores(self._fit_function(X[rest], Y[rest], seed), X[held])[0]
         if self.is_set_:
-            self.slope_, self.offset_ = _logistic_curves(scores, Y[held])
+            self.slope_, self.offset_ = logistic_curves(scores, Y[held])
         else:
             self.slope_, self.offset_ = np.full(Y.shape[1], _temperature(scores, Y[held])), np.zeros(Y.shape[1])
 
@@ -252,7 +252,7 @@ def _temperature(scores, Y):
     return float(np.exp(result.x))
 
 
-def _logistic_curves(scores, Y, strength=10.0, n_iter=30):
+def logistic_curves(scores, Y, strength=10.0, n_iter=30):
     """Slope and offset of a logistic curve for each label, by penalised maximum likelihood.
 
     Newton's method, first on all labels together, then on each with a penalty ``strength / 2`` times the squared

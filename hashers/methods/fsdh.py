@@ -37,6 +37,9 @@ class FSDH(CoupledHasher):
         1 shows a bar on the standard error stream.
     unlabeled : object
         Label that marks an unknown one in `fit`; None takes every label as a class.
+    similarity : {"given", "confusion"}
+        What ``start="similarity"`` preserves: equal labels; or what out-of-fold scores of `function` can tell apart,
+        see `hashers.targets.out_of_fold_similarity`. The objective is about labels either way.
 
     Attributes
     ----------
@@ -82,6 +85,7 @@ class FSDH(CoupledHasher):
         random_state=None,
         verbose=0,
         unlabeled=-1,
+        similarity="given",
     ):
         self.n_bits = n_bits
         self.function = function
@@ -93,12 +97,18 @@ class FSDH(CoupledHasher):
         self.random_state = random_state
         self.verbose = verbose
         self.unlabeled = unlabeled
+        self.similarity = similarity
 
     def _learn_jointly(self, S, refit, n_bits, n_jobs, rng, callback):
         from bqp import codes
 
         if self.start not in ("similarity", "random"):
             raise ValueError(f'start must be "similarity" or "random": {self.start!r}.')
+        if self.similarity != "given" and (self.start, self.mode) != ("similarity", "default"):
+            raise ValueError(
+                f'similarity={self.similarity!r} is for start="similarity" of the default mode; here '
+                f'start={self.start!r}, mode={self.mode!r}. Use similarity="given".'
+            )
         settings = {
             "n_bits": n_bits,
             "variant": "fsdh",

@@ -57,6 +57,9 @@ class KSH(Hasher):
         1 shows a bar on the standard error stream.
     unlabeled : object
         Label that marks an unknown one in `fit`; None takes every label as a class.
+    similarity : {"given", "confusion"}
+        What pairs ought to be: what `fit` was given; or, for labels and label sets, what out-of-fold scores of
+        kernel functions can tell apart, see `hashers.targets.out_of_fold_similarity`.
 
     Attributes
     ----------
@@ -106,6 +109,7 @@ class KSH(Hasher):
         random_state=None,
         verbose=0,
         unlabeled=-1,
+        similarity="given",
     ):
         self.n_bits = n_bits
         self.n_anchors = n_anchors
@@ -118,6 +122,7 @@ class KSH(Hasher):
         self.random_state = random_state
         self.verbose = verbose
         self.unlabeled = unlabeled
+        self.similarity = similarity
 
     n_jobs = None  # one thread
 

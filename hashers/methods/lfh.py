@@ -44,6 +44,9 @@ class LFH(Hasher):
         1 shows a bar on the standard error stream.
     unlabeled : object
         Label that marks an unknown one in `fit`; None takes every label as a class.
+    similarity : {"given", "confusion"}
+        What pairs ought to be: what `fit` was given; or, for labels and label sets, what out-of-fold scores of
+        `function` can tell apart, see `hashers.targets.out_of_fold_similarity`.
 
     Attributes
     ----------
@@ -86,6 +89,7 @@ class LFH(Hasher):
         random_state=None,
         verbose=0,
         unlabeled=-1,
+        similarity="given",
     ):
         self.n_bits = n_bits
         self.function = function
@@ -96,6 +100,7 @@ class LFH(Hasher):
         self.random_state = random_state
         self.verbose = verbose
         self.unlabeled = unlabeled
+        self.similarity = similarity
 
     def _default_function(self):
         return LinearFunction() if self.mode == "published" else super()._default_function()

@@ -45,6 +45,9 @@ class SDH(CoupledHasher):
         1 shows a bar on the standard error stream.
     unlabeled : object
         Label that marks an unknown one in `fit`; None takes every label as a class.
+    similarity : {"given", "confusion"}
+        What ``start="similarity"`` preserves: equal labels; or what out-of-fold scores of `function` can tell apart,
+        see `hashers.targets.out_of_fold_similarity`. The objective is about labels either way.
 
     Attributes
     ----------
@@ -92,6 +95,7 @@ class SDH(CoupledHasher):
         random_state=None,
         verbose=0,
         unlabeled=-1,
+        similarity="given",
     ):
         self.n_bits = n_bits
         self.function = function
@@ -105,12 +109,18 @@ class SDH(CoupledHasher):
         self.random_state = random_state
         self.verbose = verbose
         self.unlabeled = unlabeled
+        self.similarity = similarity
 
     def _learn_jointly(self, S, refit, n_bits, n_jobs, rng, callback):
         from bqp import codes
 
         if self.start not in ("similarity", "random", "class-codes"):
             raise ValueError(f'start must be "similarity", "random" or "class-codes": {self.start!r}.')
+        if self.similarity != "given" and (self.start, self.mode, self.loss) != ("similarity", "default", "squared"):
+            raise ValueError(
+                f'similarity={self.similarity!r} is for start="similarity" of the default mode with the squared loss; '
+                f'here start={self.start!r}, mode={self.mode!r}, loss={self.loss!r}. Use similarity="given".'
+            )
         settings = {
             "n_bits": n_bits,
             "variant": "sdh",

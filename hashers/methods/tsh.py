@@ -38,6 +38,9 @@ class TSH(Hasher):
         1 shows a bar on the standard error stream.
     unlabeled : object
         Label that marks an unknown one in `fit`; None takes every label as a class.
+    similarity : {"given", "confusion"}
+        What pairs ought to be: what `fit` was given; or, for labels and label sets, what out-of-fold scores of
+        `function` can tell apart, see `hashers.targets.out_of_fold_similarity`.
 
     Attributes
     ----------
@@ -86,6 +89,7 @@ class TSH(Hasher):
         random_state=None,
         verbose=0,
         unlabeled=-1,
+        similarity="given",
     ):
         self.n_bits = n_bits
         self.function = function
@@ -97,6 +101,7 @@ class TSH(Hasher):
         self.random_state = random_state
         self.verbose = verbose
         self.unlabeled = unlabeled
+        self.similarity = similarity
 
     def _learn_codes(self, S, n_bits, n_jobs, rng, callback):
         from bqp import codes

@@ -19,7 +19,7 @@ from sklearn.svm import LinearSVC
 
 from hashers import KernelFunction, LinearFunction, metrics, packing
 from hashers.baselines import OneHot, Posterior
-from hashers.baselines.posterior import _logistic_curves, _temperature, rank_by_scores
+from hashers.baselines.posterior import _temperature, logistic_curves, rank_by_scores
 from tests.hashers._naive import rankings, relevance, textbook_ap
 
 SMALL = LinearFunction()
@@ -264,7 +264,7 @@ def test_logistic_curves_minimise_what_they_say(rare):
     scores = rng.normal(size=(150, 2))
     Y = rng.rand(150, 2) < expit(3 * scores - 1)
     Y[:, 1] &= rng.rand(150) < 2 * rare
-    slope, offset = _logistic_curves(scores, Y)
+    slope, offset = logistic_curves(scores, Y)
 
     def loss(x, s, t, centre, strength):
         margins = x[0] * s + x[1]

@@ -17,14 +17,20 @@ def regression(B, mass, Y, regularization):
     return float(np.sum(mass * np.sum((Y - B @ W) ** 2, axis=1)) + regularization * np.sum(W**2))
 
 
-def ksh(B, mass, Y):
-    S = np.where(Y @ Y.T > 0, 1, -1)
+def ksh(B, mass, S):
     return float(np.sum(np.outer(mass, mass) * (B.shape[1] * S - B.astype(float) @ B.T) ** 2))
 
 
 @settings(max_examples=40)
-@given(st.integers(2, 6), st.integers(1, 6), st.integers(0, 10_000), st.booleans(), st.sampled_from([0.1, 1.0, 30.0]))
-def test_every_flip_is_worth_what_it_says(C, q, seed, sets, regularization):
+@given(
+    st.integers(2, 6),
+    st.integers(1, 6),
+    st.integers(0, 10_000),
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from([0.1, 1.0, 30.0]),
+)
+def test_every_flip_is_worth_what_it_says(C, q, seed, sets, soft, regularization):
     rng = np.random.default_rng(seed)
     B = rng.choice([-1, 1], (C, q)).astype(np.int8)
     mass = rng.integers(1, 9, C).astype(float)
@@ -32,7 +38,11 @@ def test_every_flip_is_worth_what_it_says(C, q, seed, sets, regularization):
     if sets:
         Y = (rng.random((C, 3)) < 0.5).astype(float)
         Y[~Y.any(axis=1), 0] = 1
-    search = _Search(B, mass, Y, regularization)
+    S = np.where(Y @ Y.T > 0, 1.0, -1.0)
+    if soft:
+        S = rng.normal(size=(C, C))
+        S += S.T
+    search = _Search(B, mass, Y, S, regularization)
     assert search.objective == pytest.approx(regression(B, mass, Y, regularization), rel=1e-8)
     objective, change = search._candidates()
     for g in range(C):
@@ -40,7 +50,7 @@ def test_every_flip_is_worth_what_it_says(C, q, seed, sets, regularization):
             flipped = B.copy()
             flipped[g, k] *= -1
             assert objective[g, k] == pytest.approx(regression(flipped, mass, Y, regularization), rel=1e-6)
-            assert change[g, k] == pytest.approx(ksh(flipped, mass, Y) - ksh(B, mass, Y), abs=1e-6)
+            assert change[g, k] == pytest.approx(ksh(flipped, mass, S) - ksh(B, mass, S), abs=1e-6)
 
 
 @pytest.mark.parametrize("n_bits", [16, 32])
