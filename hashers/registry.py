@@ -67,11 +67,11 @@ REGRESS = ("codes", "factors")
 METHODS: dict[str, MethodEntry] = {
     "tsh": MethodEntry(
         "hashers.methods.tsh:TSH",
-        "Two-step hashing: codes from labels, bit by bit, each a binary quadratic program; then one function per bit.",
+        "Two-step hashing: codes from labels by binary quadratic programs or a joint search; then a function per bit.",
         words={
             "loss": LOSSES,
             "target": ("residual", "stagewise", "full"),
-            "order": ("cyclic", "sequential"),
+            "order": ("auto", "joint", "cyclic", "sequential"),
             "similarity": SIMILARITIES,
         },
         takes_solver=True,

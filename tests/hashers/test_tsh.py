@@ -14,6 +14,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from bqp import supervision
+from bqp.errors import ProblemError
+from bqp.solvers import Exact
 from hashers import TSH, KernelFunction, LinearFunction, metrics, packing
 
 KERNEL = KernelFunction(n_anchors=60)
@@ -78,7 +80,7 @@ def test_same_seed_same_model_and_pickle(digits, fitted):
     assert fitted.function_.random_state is not None
 
 
-@pytest.mark.parametrize("order", ["sequential", "cyclic"])
+@pytest.mark.parametrize("order", ["sequential", "cyclic", "joint"])
 @pytest.mark.parametrize("loss", ["ksh", "bre", "hinge", "exponential"])
 def test_losses_and_orders(digits, loss, order):
     X, y = digits
@@ -86,6 +88,38 @@ def test_losses_and_orders(digits, loss, order):
     assert len(np.unique(h.codes_, axis=0)) == 10
     B = h.transform(X)
     assert metrics.mean_average_precision(B, B, y, y) > 0.95
+
+
+def test_auto_searches_jointly_where_it_can(digits):
+    X, y = digits
+    auto = hasher(4).fit(X, y)
+    assert auto.result_.method == "learn"
+    np.testing.assert_array_equal(hasher(4, order="joint").fit(X, y).codes_, auto.codes_)
+    for settings in ({"solver": "tabu_search"}, {"target": "full"}, {"solver": Exact()}, {"order": "cyclic"}):
+        assert hasher(4, **settings).fit(X, y).result_.method == "bitwise"
+    near = np.column_stack([np.arange(200), np.arange(1, 201)])
+    s = np.where(y[:200] == y[1:201], 1, -1)
+    assert hasher(4).fit_pairs(X, near, s).result_.method == "bitwise"
+    assert hasher(4, order="joint").fit_pairs(X, near, s).result_.method == "learn"
+
+
+def test_auto_takes_bits_in_turn_where_pairs_are_too_many_to_list():
+    groups = np.arange(4200) % 2
+    S = supervision.from_groups(groups, [[0.5, -1], [-1, 0.5]], V=[[1, 2], [2, 1]])  # which do not merge
+    X = np.column_stack([groups, 1 - groups])
+    with pytest.raises(ProblemError, match="too many"):
+        hasher(2, order="joint", function=LinearFunction()).fit_similarity(X, S)
+    h = hasher(2, function=LinearFunction()).fit_similarity(X, S)
+    assert h.result_.method == "bitwise" and len(np.unique(h.codes_, axis=0)) == 2
+
+
+def test_orders_that_cannot_be(digits):
+    X, y = digits
+    with pytest.raises(ValueError, match="order must be one of auto, joint, cyclic, sequential: 'random'"):
+        hasher(order="random").fit(X, y)
+    for settings in ({"solver": "tabu_search"}, {"target": "full"}):
+        with pytest.raises(ValueError, match=r'order="joint" solves no bit by itself.*Leave both out'):
+            hasher(order="joint", **settings).fit(X, y)
 
 
 @pytest.mark.parametrize("function", [None, LinearFunction(), LogisticRegression(), KERNEL])
