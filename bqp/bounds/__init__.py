@@ -3,27 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
 
+from bqp.bounds.roof_dual import roof_dual_bound
 from bqp.bounds.semidefinite import semidefinite_bound
 from bqp.bounds.spectral import spectral_bound
 from bqp.bounds.trivial import trivial_bound
 from bqp.errors import ParameterError, ProblemError
+from bqp.forms import Sparse
 from bqp.problem import BQP
 from bqp.rounding import energy_grid
 from bqp.solution import Bound
 
-__all__ = ["REGISTRY", "lower_bound", "semidefinite_bound", "spectral_bound", "trivial_bound"]
+__all__ = [
+    "REGISTRY",
+    "lower_bound",
+    "roof_dual_bound",
+    "semidefinite_bound",
+    "spectral_bound",
+    "trivial_bound",
+]
 
 REGISTRY: dict[str, Callable[..., Bound]] = {
     "semidefinite": semidefinite_bound,
+    "roof_dual": roof_dual_bound,
     "spectral": spectral_bound,
     "trivial": trivial_bound,
 }
 
-WRITE_OUT_BELOW = 5000  # the matrix bounds write Q out and factorise it
+AUTO_DENSE_UP_TO = 5000  # the largest dense matrix that "auto" factorises: some ten seconds
+AUTO_ROOF_DUAL_ENTRIES = 100_000  # stored pairs of a sparse problem up to which "auto" also looks at the roof dual
+AUTO_ROOF_DUAL_DEGREE = 6.0  # and their mean number: beyond, the roof dual is far below
 
 
 def lower_bound(problem: BQP, method: str = "auto", **options) -> Bound:
@@ -32,23 +45,25 @@ def lower_bound(problem: BQP, method: str = "auto", **options) -> Bound:
     Parameters
     ----------
     problem : BQP
-    method : {"auto", "semidefinite", "spectral", "trivial"}
-        "auto" takes the better of "semidefinite" and "trivial" up to n = 5,000, and "trivial" beyond.
+    method : {"auto", "semidefinite", "semidefinite_cuts", "roof_dual", "spectral", "trivial"}
+        "auto" takes the best of what is affordable: "trivial"; "semidefinite" wherever the structure lets it be proven
+        in seconds (dense up to n = 5,000, sparse whose factorisation stays sparse, low rank and groups of any size);
+        "roof_dual" for sparse problems with few pairs a variable.
     **options
-        Settings of the method.
+        Settings of the method ("auto" hands them to "semidefinite").
 
     Returns
     -------
     Bound
         In energy, raised to the next energy that integral data allow; for a problem with ``sense="max"`` its negative
-        bounds the objective from above.
+        bounds the objective from above. ``bound.kind`` says what "auto" found best.
 
     Raises
     ------
     ParameterError
         Unknown method.
     ProblemError
-        A matrix bound asked for beyond n = 5,000.
+        A problem too large for the method; "auto" takes a weaker bound instead.
 
     Examples
     --------
@@ -60,19 +75,27 @@ def lower_bound(problem: BQP, method: str = "auto", **options) -> Bound:
     if not isinstance(problem, BQP):
         raise ProblemError(f"problem must be a BQP, got {type(problem).__name__}. Build one with bqp.BQP(Q, c).")
     if method == "auto":
-        best = trivial_bound(problem)
-        if problem.n <= WRITE_OUT_BELOW:
-            tighter = semidefinite_bound(problem, **options)
-            best = max(best, tighter, key=lambda bound: bound.value)
-        return _on_grid(problem, best)
+        found = [trivial_bound(problem)]
+        if _is_thin(problem):
+            found.append(roof_dual_bound(problem))
+        with suppress(ProblemError):  # too large: what there is must do
+            found.append(semidefinite_bound(problem, **{"dense_up_to": AUTO_DENSE_UP_TO, **options}))
+        return _on_grid(problem, max(found, key=lambda bound: bound.value))
     if method not in REGISTRY:
         raise ParameterError(f"unknown bound {method!r}; known are auto, {', '.join(REGISTRY)}.")
-    if method != "trivial" and problem.n > WRITE_OUT_BELOW:
+    if method == "semidefinite_cuts" and problem.n > AUTO_DENSE_UP_TO:
         raise ProblemError(
-            f"the {method} bound writes Q out, up to n = {WRITE_OUT_BELOW}; this problem has n = {problem.n}. "
-            "Use method='trivial', or reduce the problem first."
+            f"the {method} bound writes Q out, up to n = {AUTO_DENSE_UP_TO}; this problem has n = {problem.n}. "
+            "Use method='semidefinite', or reduce the problem first."
         )
     return _on_grid(problem, REGISTRY[method](problem, **options))
+
+
+def _is_thin(problem: BQP) -> bool:
+    form = problem.Q
+    if not isinstance(form, Sparse):
+        return False
+    return form.Q.nnz <= min(2 * AUTO_ROOF_DUAL_ENTRIES, AUTO_ROOF_DUAL_DEGREE * form.n)
 
 
 def _on_grid(problem: BQP, bound: Bound) -> Bound:

@@ -1,20 +1,46 @@
-"""The eigenvalue bound: ``x'Ax >= n lambda_min(A)``."""
+"""The eigenvalue bound: ``x'Ax >= n lambda_min(A)``.
+
+C. Delorme, S. Poljak, "Laplacian eigenvalues and the maximum cut problem", Mathematical Programming 62, 1993, without
+their correcting vector (the best such vector gives the semidefinite bound).
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
-from bqp.bounds.homogeneous import dual_bound, evaluation_rounding, homogenise
+from bqp.bounds.homogeneous import DENSE_UP_TO, evaluation_rounding, homogeneous, lowered
 from bqp.problem import BQP
 from bqp.solution import Bound
 
 __all__ = ["spectral_bound"]
 
 
-def spectral_bound(problem: BQP) -> Bound:
-    """Smallest eigenvalue of the homogenised matrix times its size, confirmed by a Cholesky factorisation.
+def spectral_bound(problem: BQP, *, dense_up_to: int = DENSE_UP_TO) -> Bound:
+    """Smallest eigenvalue of the homogenised matrix times its size, confirmed by a factorisation.
 
-    One eigenvalue and one factorisation, O(n**3) time and O(n**2) memory.
+    Any form; structured ones are never written out. Lanczos and inverse iteration propose the eigenvalue, and the
+    factorisation that `bqp.bounds.definite` has for the form proves it (low rank: up to a multiple of its diagonal).
+
+    Parameters
+    ----------
+    problem : BQP
+    dense_up_to : int
+        Largest dense matrix that may be factorised.
+
+    Returns
+    -------
+    Bound
+        ``certificate["shift"]``: the proven lower bound on the smallest eigenvalue.
+
+    Raises
+    ------
+    ProblemError
+        Too large to be factorised (see `bqp.bounds.homogeneous`).
+
+    Notes
+    -----
+    Two to four factorisations: O(n**3) time and O(n**2) memory dense, SuperLU's sparse, O(n r**2) and O(n r)
+    structured.
 
     Examples
     --------
@@ -23,6 +49,10 @@ def spectral_bound(problem: BQP) -> Bound:
     >>> round(value, 6)
     -4.0
     """
-    A, constant = homogenise(problem)
-    value, shift = dual_bound(A, np.zeros(len(A)))
-    return Bound(float(constant + value - evaluation_rounding(problem)), "spectral", {"shift": shift})
+    from threadpoolctl import threadpool_limits
+
+    matrix = homogeneous(problem, dense_up_to=dense_up_to)
+    with threadpool_limits(1):
+        value, shift = matrix.prove(np.zeros(matrix.n))
+    value = lowered(matrix.constant - evaluation_rounding(problem), value * matrix.scale)
+    return Bound(value, "spectral", {"shift": shift * matrix.scale})
