@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from bqp.errors import BackendNotFound
+from bqp.errors import BackendNotFound, ProblemError
+from bqp.solvers import GraphCut
 from hashers.cli import app
 
 QUICK = ["compare", "--methods", "tsh-sequential,lsh", "--bits", "4,8", "--functions", "linear", "--train", "200"]
@@ -146,7 +147,11 @@ def test_a_report_folder_that_cannot_be_made_is_noticed_first(tmp_path):
     assert result.exit_code == 2 and result.stdout == "" and "--report" in result.stderr
 
 
-def test_a_failing_method_leaves_the_report_of_the_rows_before_it(tmp_path):
+def test_a_failing_method_leaves_the_report_of_the_rows_before_it(tmp_path, monkeypatch):
+    def refuse(self, *arguments):
+        raise ProblemError("graph_cut takes nothing today")
+
+    monkeypatch.setattr(GraphCut, "_search", refuse)
     methods = "lsh,tsh-sequential:graph_cut"
     result = run(*QUICK, "--methods", methods, "--bits", 8, "--report", tmp_path, "--json")
     assert result.exit_code == 2 and "graph_cut" in result.stderr and result.stdout == ""

@@ -6,8 +6,12 @@ import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 
+import bqp
+from bqp.bounds.roof_dual import roof_dual
+from bqp.errors import ProblemError
 from bqp.flow import Roof, persistent_labels
 from bqp.flow.probing import probe
+from bqp.forms import LowRank
 from bqp.testing import reference
 from bqp.testing import strategies as draw
 
@@ -126,3 +130,31 @@ def test_persistent_labels_of_a_chain():
     chain = sp.csr_array(-np.eye(5, k=1) - np.eye(5, k=-1))
     assert persistent_labels(chain, np.array([9.0, 0, 0, 0, 0])).tolist() == [-1] * 5
     assert not Roof(chain, np.zeros(5)).labels().any() and Roof(chain, np.zeros(5)).labels(weak=True).all()
+
+
+@given(drawn=pairs_and_fields(), diagonal=draw.integers(7), dense=st.booleans())
+def test_roof_dual_of_plain_arrays(drawn, diagonal, dense):
+    J, h = drawn
+    Q = 0.5 * J + np.diag(diagonal[: len(h)])
+    X, energies = spectrum(J, h)
+    optimum = energies.min() + np.trace(Q)
+    best = X[energies == energies.min()]
+    found = roof_dual(Q if dense else sp.csr_array(Q), h)
+    assert found.value <= optimum
+    assert np.any(np.all(best[:, found.labels != 0] == found.labels[found.labels != 0], axis=1))
+    strong = roof_dual(Q, h, strong=True)
+    assert strong.value == found.value and np.all((strong.labels == 0) | (strong.labels == found.labels))
+    bound = bqp.lower_bound(bqp.BQP(Q, h), method="roof_dual")
+    assert found.value <= bound.value <= optimum and bound.kind == "roof_dual"
+    np.testing.assert_array_equal(bound.certificate["labels"], strong.labels)
+    assert bound.value >= bqp.lower_bound(bqp.BQP(Q, h), method="trivial").value
+
+
+def test_the_bound_takes_large_sparse_problems():
+    n = 6000
+    half = sp.diags_array(np.full(n - 1, -1.0), offsets=1, shape=(n, n), format="csr")
+    problem = bqp.BQP(sp.csr_array(half + half.T), np.where(np.arange(n) % 3, 1.0, -1.0))
+    bound = bqp.lower_bound(problem, method="roof_dual")
+    assert bound.value == bqp.solve(problem, solver="graph_cut", reductions=()).energy
+    with pytest.raises(ProblemError, match="Use method='trivial'"):
+        bqp.lower_bound(bqp.BQP(LowRank(np.ones((9000, 1)))), method="roof_dual")

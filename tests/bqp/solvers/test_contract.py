@@ -14,12 +14,11 @@ VARIANTS = {
     "descent_random": (lambda: CoordinateDescent(order="random"), "any"),
     "descent_greedy": (lambda: CoordinateDescent(order="greedy"), "any"),
     "tabu_small": (lambda: TabuSearch(tenure=1, stall=20, elite_size=2), "any"),
+    "one_cut": (GraphCut, "submodular"),
     "networkx_cut": (lambda: GraphCut(backend="networkx"), "submodular"),
+    "small_cuts": (lambda: GraphCut(backend="scipy", probing=False, block_size=3, stall=5), "any"),
 }
-SUBMODULAR_ONLY = {"graph_cut"}
-SUBJECTS = {
-    name: (cls, "submodular" if name in SUBMODULAR_ONLY else "any") for name, cls in REGISTRY.items()
-} | VARIANTS
+SUBJECTS = {name: (cls, "any") for name, cls in REGISTRY.items()} | VARIANTS
 
 
 class FrontDoor:

@@ -1,4 +1,4 @@
-"""Max-flow against enumeration, against the other backend, and with numbers that 30 bits cannot hold."""
+"""One cut against enumeration and other backends, with numbers that 30 bits cannot hold; frustrated problems."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bqp
-from bqp.errors import ProblemError
+from bqp.errors import ParameterError
 from bqp.solvers import GraphCut
 from bqp.solvers.graph_cut import is_submodular
 from bqp.testing import reference
@@ -15,9 +15,10 @@ from bqp.testing import strategies as draw
 from bqp.testing.solver_checks import inspect_solution
 
 BACKENDS = ("scipy", "networkx")
+EVERY_BACKEND = ("dinic", *BACKENDS)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", EVERY_BACKEND)
 @given(problem=draw.submodular_problems(max_n=8))
 def test_integers_are_solved_to_optimality(backend, problem):
     assert is_submodular(problem)
@@ -33,11 +34,16 @@ def test_frustrated_problems_are_recognised(problem):
     Q = problem.Q.to_dense() - np.diag(problem.Q.diagonal())
     balanced = any(np.all(Q * np.outer(g, g) <= 0) for g in reference.all_assignments(problem.n).astype(float))
     assert is_submodular(problem) == balanced
-    if balanced:
-        assert GraphCut().solve(problem).energy == reference.optimum(problem)
-    else:
-        with pytest.raises(ProblemError, match="closes a cycle that no flipping repairs"):
-            GraphCut().solve(problem)
+    solution = GraphCut().solve(problem, rng=0, max_moves=40)
+    inspect_solution(problem, solution)
+    assert solution.energy == reference.optimum(problem)
+    assert solution.status is bqp.Status.OPTIMAL or not balanced
+    assert solution.lower_bound >= bqp.lower_bound(problem, method="trivial").value
+
+
+@given(problem=draw.submodular_problems(max_n=14, most=4))
+def test_up_to_fourteen_variables(problem):
+    assert GraphCut().solve(problem).energy == reference.optimum(problem)
 
 
 def image_like(scale, shape=(5, 4), seed=0, whole=True):
@@ -74,6 +80,11 @@ def test_large_weights_give_valid_bounds_and_honest_statuses(seed, scale, whole)
         assert rough.status is bqp.Status.NUMERICAL
         assert "rescale" in rough.status.advice
     assert rough.gap <= 1e-7 * scale * problem.n, "30 bits leave no more than that"
+    fine = GraphCut().solve(problem)
+    inspect_solution(problem, fine)
+    assert fine.lower_bound <= best <= reference.exact_energy(problem, fine.x)
+    assert fine.status is bqp.Status.OPTIMAL or not whole, "59 bits hold these integers"
+    assert fine.gap <= 1e-14 * scale * problem.n
 
 
 def test_a_cut_that_30_bits_get_wrong_is_not_called_optimal():
@@ -127,3 +138,89 @@ def test_isolated_variables_and_components():
     problem = bqp.BQP(Q, [0, 1.0, 0, 0, -4.0, 0])
     for backend in BACKENDS:
         assert GraphCut(backend=backend).solve(problem).energy == reference.optimum(problem)
+
+
+# ---- frustrated problems -----------------------------------------------------------------------------------------
+
+
+def spin_glass(shape, seed, field=0):
+    """A torus of couplings -1 and +1."""
+    rng = np.random.default_rng(seed)
+    index = np.arange(shape[0] * shape[1]).reshape(shape)
+    row = np.concatenate([index.ravel(), index.ravel()])
+    column = np.concatenate([np.roll(index, 1, 0).ravel(), np.roll(index, 1, 1).ravel()])
+    half = sp.coo_array((rng.choice([-1.0, 1.0], len(row)), (row, column)), shape=(index.size, index.size)).tocsr()
+    return bqp.BQP(sp.csr_array(half + half.T), rng.integers(-field, field + 1, index.size))
+
+
+@pytest.mark.parametrize("options", [{}, {"probing": False}, {"backend": "scipy", "stall": 5}, {"block_size": 1}])
+@given(problem=draw.problems(max_n=8, domains=("spin", "binary")))
+def test_frustrated_problems(options, problem):
+    solution = GraphCut(**options).solve(problem, rng=0, max_moves=12)
+    inspect_solution(problem, solution)
+    optimum = reference.optimum(problem)
+    assert solution.lower_bound <= optimum <= solution.energy
+    if solution.status is bqp.Status.OPTIMAL:
+        assert solution.energy == optimum
+
+
+@given(problem=draw.float_problems(max_n=5))
+def test_floats_are_never_called_optimal_wrongly(problem):
+    solution = GraphCut().solve(problem, rng=0, max_moves=20)
+    inspect_solution(problem, solution)
+    best = reference.exact_optimum(problem)
+    assert solution.lower_bound <= best
+    if solution.lower_bound == solution.energy:
+        assert reference.exact_energy(problem, solution.x) == best
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_cuts_of_blocks_find_ground_states_that_descents_miss(seed):
+    problem = spin_glass((8, 8), seed)
+    best = bqp.solve(problem, solver="tabu_search", max_moves=200_000, rng=seed, reductions=()).energy
+    found = GraphCut().solve(problem, rng=seed, max_moves=400)
+    descent = bqp.solve(problem, solver="coordinate_descent", n_restarts=4, rng=seed, reductions=())
+    assert found.energy == best < descent.energy
+
+
+def test_probing_decides_what_the_roof_dual_does_not():
+    problem = spin_glass((6, 6), 0, field=4)
+    plain, probed = (GraphCut(probing=flag).solve(problem, rng=0, max_moves=60) for flag in (False, True))
+    assert probed.lower_bound > plain.lower_bound, "the example does not show what it should"
+    assert probed.stats["n_fixed"] >= plain.stats["n_fixed"] or probed.status is bqp.Status.OPTIMAL
+    assert probed.energy <= plain.energy
+
+
+def test_a_start_is_used_and_kept():
+    problem = spin_glass((10, 10), 4)
+    best = GraphCut().solve(problem, rng=0, max_moves=400)
+    again = GraphCut().solve(problem, x0=best.x, rng=1, max_moves=3)
+    assert again.energy <= best.energy
+
+
+def test_threads_do_not_change_the_answer():
+    problem = spin_glass((12, 12), 1, field=1)
+    one, two = (GraphCut().solve(problem, rng=3, n_jobs=n, max_moves=120) for n in (1, 2))
+    np.testing.assert_array_equal(one.x, two.x)
+    assert one.n_moves == two.n_moves
+
+
+def test_several_solutions_keep_what_persistency_would_drop():
+    """Six optima; the weak labels of the roof dual know one of them."""
+    problem = bqp.BQP(np.array([[0.0, 1, 1], [1, 0, 1], [1, 1, 0]]))
+    solution = GraphCut().solve(problem, rng=0, n_solutions=4)
+    assert len(np.unique(solution.pool, axis=0)) == 4 and np.all(problem.energy(solution.pool) == -2.0)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"backend": "gpu"}, "backend must be one of dinic, scipy, ortools, networkx, got 'gpu'"),
+        ({"probing": 2}, "probing must be True or False, got 2"),
+        ({"block_size": 0}, "block_size must be an integer >= 1, got 0"),
+        ({"stall": -1}, "stall must be an integer >= 1, got -1"),
+    ],
+)
+def test_bad_settings(options, message):
+    with pytest.raises(ParameterError, match=message):
+        GraphCut(**options)
