@@ -18,7 +18,7 @@ import numpy as np
 
 from bqp.kernels._jit import jit_kernel
 
-__all__ = ["BLOCK", "GUARD", "tabu_dense", "tabu_sparse", "tabu_structured"]
+__all__ = ["BLOCK", "GUARD", "fields_dense", "flip_dense", "path_dense", "tabu_dense", "tabu_sparse", "tabu_structured"]
 
 BLOCK = 128
 GUARD = 8  # moves between two looks at whether narrow deltas still fit
@@ -253,6 +253,58 @@ def tabu_dense(
     for k in range(m):
         delta[listed[k]] = number(true[k])
     return moves, fits
+
+
+@jit_kernel
+def _flip(Q, mult, x, delta, i, energy):
+    number = delta.dtype.type
+    d = delta[i]
+    energy[0] += d
+    x[i] = -x[i]
+    step = number(-mult * x[i])
+    row = Q[i]
+    for j in range(delta.shape[0]):
+        delta[j] = number(delta[j] + number(step * number(x[j])) * number(row[j]))
+    delta[i] = -d
+
+
+@jit_kernel
+def flip_dense(Q, mult, x, delta, which, energy):
+    """Flip the variables `which` in turn."""
+    for i in which:
+        _flip(Q, mult, x, delta, i, energy)
+
+
+@jit_kernel
+def path_dense(Q, mult, x, delta, ahead, lo, hi, energy):
+    """Flip `hi` of the variables `ahead`, each time the best of those left; stay at the best point after `lo` flips.
+
+    `ahead` is put in the order of the flips. Returns the flips that were kept.
+    """
+    best, at = np.inf, 0
+    for made in range(hi):
+        k = made
+        for other in range(made + 1, ahead.shape[0]):
+            if delta[ahead[other]] < delta[ahead[k]]:
+                k = other
+        ahead[made], ahead[k] = ahead[k], ahead[made]
+        _flip(Q, mult, x, delta, ahead[made], energy)
+        if made >= lo and energy[0] < best:
+            best, at = energy[0], made + 1
+    for made in range(hi - 1, at - 1, -1):
+        _flip(Q, mult, x, delta, ahead[made], energy)
+    return at
+
+
+@jit_kernel
+def fields_dense(Q, x, out):
+    """Q x for rows of small integers, whose sums int32 must hold."""
+    for i in range(out.shape[0]):
+        row = Q[i]
+        total = np.int32(0)
+        for j in range(x.shape[0]):
+            total = np.int32(total + np.int32(np.int32(row[j]) * np.int32(x[j])))
+        out[i] = total
 
 
 @jit_kernel

@@ -182,7 +182,9 @@ class Run:
 
     def prove(self, lower_bound: float) -> None:
         """Raise the proven lower bound: what was found in exact arithmetic, or without a look at rounding."""
-        self.lower_bound = max(self.lower_bound, lower_bound - self._drift)
+        if lower_bound - self._drift > self.lower_bound:
+            self.lower_bound = lower_bound - self._drift
+            self._changed = True
 
     def tick(self, moves: int = 0) -> None:
         """Called by walks between chunks: let observers see the incumbent, and let them stop the run."""
@@ -240,11 +242,13 @@ def run_walks(
     max_walks: int | None,
     commit: Callable[[int, WalkResult], None] | None = None,
     epoch_size: int = 8,
+    plan: Callable[[int, int], None] | None = None,
 ) -> None:
     """Run independent walks in epochs until the budget is spent, `max_walks` are done or the target is met.
 
     Walk k gets the k-th child of `seeds`; an epoch has 1, 2, 4, ... up to `epoch_size` walks, whatever the number of
-    threads, and its results are committed in order of k. So the answer does not depend on `n_jobs`.
+    threads, and its results are committed in order of k. So the answer does not depend on `n_jobs`. Before an epoch,
+    ``plan(first k, number of walks)`` may decide what its walks do.
     """
     target = run.budget.target
     k, size, idle = 0, 1, 0
@@ -257,6 +261,8 @@ def run_walks(
                 return
             count = min(count, left)
         cap = None if left is None else left // count
+        if plan is not None:
+            plan(k, count)
         results = _run_epoch(run, walk, k, streams(seeds, count), cap, n_jobs)
         for index, result in enumerate(results):
             if result is None:

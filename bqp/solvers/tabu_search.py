@@ -4,6 +4,8 @@ F. Glover, "Tabu search", ORSA Journal on Computing 1, 1989; G. Palubeckis, "Mul
 unconstrained binary quadratic optimization problem", Annals of Operations Research 131, 2004 (stop rule and scale of
 the tenure); Y. Wang, Z. Lü, F. Glover, J.-K. Hao, "Path relinking for unconstrained binary quadratic programming",
 European Journal of Operational Research 223, 2012 (walking between elites, starting from the middle third of the path).
+Here the deltas of an elite are kept, so that a walk begins in O(n), and walks run in epochs of four whose elites are
+taken in at the end, so that threads do not change the answer.
 """
 
 from __future__ import annotations
@@ -15,8 +17,9 @@ import numpy as np
 
 from bqp.errors import ParameterError
 from bqp.solvers.base import Solver, check_count
+from bqp.solvers.elite import Elite, EliteSet
 from bqp.solvers.run import WalkResult, run_walks
-from bqp.solvers.walks import prepare
+from bqp.solvers.walks import DenseWalk, prepare
 
 __all__ = ["TabuSearch"]
 
@@ -29,7 +32,8 @@ class TabuSearch(Solver):
 
     A move flips the best variable that is not tabu, or a tabu one that gives a new best. A walk ends after `stall`
     moves without gain. The first `elite_size` walks start with a descent from a random assignment; each later one
-    starts from the best point in the middle third of a greedy path from one elite to another.
+    starts from the best point in the middle third of a greedy path from one elite to another. When every pair has had
+    its path, all elites but the best give way to new ones.
 
     Parameters
     ----------
@@ -87,7 +91,11 @@ class TabuSearch(Solver):
             storage=storage.kind, row_dtype=str(getattr(storage, "row_dtype", "")), tenure=tenure, stall=stall
         )
         target = -np.inf if run.budget.target is None else run.budget.target
-        elite: list[tuple[float, bytes]] = []
+        elite = EliteSet(self.elite_size, apart=min(tenure, n // 4), mirrored=not np.any(problem.c))
+        (planning,) = seeds.spawn(1)
+        choices = np.random.default_rng(planning)
+        starts: dict[int, tuple[Elite, Elite] | None] = {}
+        deltas: dict[int, np.ndarray] = {}
         rate = [1e5]  # moves a second, measured as we go
 
         def advance(walk, limit, abort, made, *settings) -> None:
@@ -104,33 +112,35 @@ class TabuSearch(Solver):
                 if moves < chunk:
                     break
 
+        def plan(first, count):
+            starts.clear()
+            starts.update(zip(range(first, first + count), elite.plan(count, choices)))
+
         def walk_from(k, rng, cap, abort):
             limit = np.iinfo(np.int64).max if cap is None else cap
-            made = [0]
+            made, pair = [0], starts[k]
             if k == 0 and x0 is not None:
                 walk = storage.start(x0)
-            elif k < self.elite_size or len(elite) < 2:
+            elif pair is None:
                 walk = storage.start((2 * rng.integers(0, 2, size=n, dtype=np.int8) - 1).astype(np.int8))
                 walk.sink(limit, abort, made)
             else:
-                first, second = rng.choice(len(elite), size=2, replace=False)
-                walk = storage.start(np.frombuffer(elite[first][1], dtype=np.int8))
-                goal = np.frombuffer(elite[second][1], dtype=np.int8)
-                self._relink(walk, goal, limit, advance, abort, rng, made)
+                walk = storage.start(pair[0].x, pair[0].delta)
+                self._relink(walk, elite.towards(pair[0].x, pair[1].x), limit, advance, abort, rng, made)
             walk.begin_tabu(int(rng.integers(1, 2**62)))
             with run.catching_interrupts():
                 advance(walk, limit, abort, made, tenure, spread, stall, target)
+                if walk.exact:
+                    walk.move_to(walk.best_x[:n])
+                    deltas[k] = walk.delta[:n].copy()
             return WalkResult(walk.best_x[:n].copy(), walk.best_energy, made[0], not abort() and made[0] < limit)
 
         def commit(k, result):
-            entry = (result.energy, result.x.tobytes())
-            if entry not in elite:
-                elite.append(entry)
-                elite.sort()
-                del elite[self.elite_size :]
+            elite.offer(result.energy, result.x, deltas.pop(k, None))
+            run.stats["rebuilds"] = elite.n_rebuilds
 
         limit = self.n_restarts or (None if run.budget.is_open_ended else _DEFAULT_WALKS)
-        run_walks(run, walk_from, seeds, n_jobs, limit, commit, epoch_size=4)
+        run_walks(run, walk_from, seeds, n_jobs, limit, commit, epoch_size=4, plan=plan)
 
     @staticmethod
     def _relink(walk, goal: np.ndarray, limit: int, advance, abort, rng, made: list[int]) -> None:
@@ -140,8 +150,15 @@ class TabuSearch(Solver):
         third = distance // 3
         if third == 0:
             flips = rng.permutation(n)[: max(1, n // 10)]
-            walk.x[flips] = -walk.x[flips]
-            walk.rebuild()
+            start = walk.x[:n].copy()
+            start[flips] = -start[flips]
+            walk.move_to(start)
+            return
+        if isinstance(walk, DenseWalk):
+            ahead = rng.permutation(np.flatnonzero(walk.x[:n] != goal))
+            stop = min(2 * third, limit)
+            walk.path(ahead, min(third, stop - 1), stop)
+            made[0] += stop
             return
         walk.begin_tabu(int(rng.integers(1, 2**62)))
         walk.stamp[:n][walk.x[:n] == goal] = 2**31 - 1  # only the differing variables may move, and only once
@@ -150,5 +167,4 @@ class TabuSearch(Solver):
         walk.settle()
         walk.energies[1] = np.inf  # the best of the middle third is wanted, wherever it lies
         advance(walk, min(made[0] + third, limit), abort, made, forever, 0, 2**62, -np.inf, False)
-        walk.x[:] = walk.best_x
-        walk.rebuild()
+        walk.move_to(walk.best_x[:n].copy())

@@ -66,7 +66,8 @@ class Storage(ABC):
         self.n_padded = -(-self.n // _BLOCK) * _BLOCK
 
     @abstractmethod
-    def start(self, x: np.ndarray) -> Walk: ...
+    def start(self, x: np.ndarray, delta: np.ndarray | None = None) -> Walk:
+        """A walk from `x`; `delta` is what an exact walk that stood there kept, which saves a product."""
 
     def deltas(self, x: np.ndarray) -> np.ndarray:
         """The change of energy of each flip, in the walk's unit."""
@@ -89,7 +90,7 @@ class Walk(ABC):
         Where the walk stands, and the best it has seen.
     """
 
-    def __init__(self, storage: Storage, x: np.ndarray, unit: float, exact: bool, dtype, big):
+    def __init__(self, storage: Storage, x: np.ndarray, unit: float, exact: bool, dtype, big, delta=None):
         self.storage, self.unit, self.exact, self.big = storage, unit, exact, big
         self.n = storage.n
         self.x = np.ones(storage.n_padded, np.int8)
@@ -99,9 +100,15 @@ class Walk(ABC):
         self.stamp = np.full(storage.n_padded, 2**31 - 1, np.int32)
         self.energies = np.zeros(3)  # current, best, and the least gain that counts as one
         self.counters = np.zeros(3, np.int64)
-        self.base = float(storage.problem.energy(x))
         self.since_rebuild = 0
-        self._fill_delta()
+        if exact and delta is not None:
+            self.delta[: self.n], self._tol = delta, 0.0
+        else:
+            self._fill_delta()
+        self.base = self._energy_afresh()
+
+    def _energy_afresh(self) -> float:
+        return float(self.storage.problem.energy(self.x[: self.n]))
 
     def _fill_delta(self) -> None:
         self.delta[: self.n] = self.storage.deltas(self.x[: self.n])
@@ -122,11 +129,16 @@ class Walk(ABC):
 
     def rebuild(self) -> None:
         """Compute state and energy afresh from x; undoes the drift of inexact sums."""
-        self.base = float(self.storage.problem.energy(self.x[: self.n]))
         best = float(self.storage.problem.energy(self.best_x[: self.n]))
+        self._fill_delta()
+        self.base = self._energy_afresh()
         self.energies[:2] = 0.0, (best - self.base) / self.unit
         self.since_rebuild = 0
-        self._fill_delta()
+
+    def move_to(self, x: np.ndarray) -> None:
+        """Go to another assignment; the best one stays what it is."""
+        self.x[: self.n] = x
+        self.rebuild()
 
     def _until_rebuild(self, moves: int) -> int:
         """At most `moves`, and no more than until the next rebuild, so that chunks of any size make the same walk."""
@@ -201,11 +213,15 @@ class Walk(ABC):
         self.stamp[: self.n] = 0
         self.counters[:] = 0, 0, seed | 1
         self.settle()
-        self._fill_delta()
+        self._refresh()
         self.energies[2] = self.tol
         if not self.exact:  # more than the running energy can drift between rebuilds
             drift = REBUILD_AFTER * np.finfo(np.float64).eps * float(np.abs(self.delta[: self.n]).sum())
             self.energies[2] = max(self.energies[2], drift)
+
+    def _refresh(self) -> None:
+        """Make the deltas those of x, without the drift of inexact sums."""
+        self._fill_delta()
 
     def tabu(self, max_moves, tenure, spread, stall, target=-np.inf, aspirate=True) -> int:
         """Up to `max_moves` tabu moves; stops at energy `target` or after `stall` moves without a new best."""
@@ -286,17 +302,57 @@ class DenseStorage(Storage):
         return largest
 
     def deltas(self, x):
+        if self.rows.itemsize <= 2:
+            from bqp.kernels.tabu import fields_dense
+
+            fields = np.empty(self.n, np.int32)
+            fields_dense(self.rows, x, fields)
+            return self._deltas_from(fields, x)
         fields, step = np.empty(self.n), max(1, (1 << 20) // self.n)
         for a in range(0, self.n, step):
             fields[a : a + step] = self.rows[a : a + step, : self.n].astype(np.float64) @ x.astype(np.float64)
         return self._deltas_from(fields, x)
 
-    def start(self, x):
-        return DenseWalk(self, x, self.unit, self.exact, self.dtype, self.big)
+    @cached_property
+    def constant(self) -> float:
+        """What the energy holds besides the pairs and the linear term."""
+        return float(self.problem.Q.diagonal().sum()) + self.problem.offset
+
+    def start(self, x, delta=None):
+        return DenseWalk(self, x, self.unit, self.exact, self.dtype, self.big, delta)
 
 
 class DenseWalk(Walk):
+    """Exact deltas are kept for ever: whatever they say of the energy needs no product, and nor does a way back."""
+
     storage: DenseStorage
+
+    def _energy_afresh(self):
+        if not self.exact:
+            return super()._energy_afresh()
+        linear = float(self.x[: self.n] @ self.storage.problem.c) / self.unit
+        pairs = -(float(self.delta[: self.n].sum(dtype=np.float64)) + 2.0 * linear) / 4.0
+        return (pairs + linear) * self.unit + self.storage.constant
+
+    def _refresh(self):
+        if not self.exact:
+            self._fill_delta()
+
+    def move_to(self, x):
+        if not self.exact:
+            super().move_to(x)
+            return
+        from bqp.kernels.tabu import flip_dense
+
+        flip_dense(self.storage.rows, 2.0, self.x, self.delta, np.flatnonzero(self.x[: self.n] != x), self.energies)
+
+    def path(self, ahead: np.ndarray, lo: int, hi: int) -> None:
+        """Flip `hi` of the variables `ahead`, each time the best; stay at the best point after more than `lo` flips."""
+        from bqp.kernels.tabu import path_dense
+
+        path_dense(self.storage.rows, 2.0, self.x, self.delta, ahead, lo, hi, self.energies)
+        if not self.exact:
+            self.rebuild()
 
     def _descend(self, order, start, stop, tol, max_moves):
         from bqp.kernels.descent import descend_dense
@@ -365,8 +421,8 @@ class SparseStorage(Storage):
         rows = sp.csr_array((self.data, self.indices, self.indptr), shape=(self.n, self.n))
         return self._deltas_from(rows @ x.astype(np.float64), x)
 
-    def start(self, x):
-        return SparseWalk(self, x, self.unit, self.exact, self.dtype, self.big)
+    def start(self, x, delta=None):
+        return SparseWalk(self, x, self.unit, self.exact, self.dtype, self.big, delta)
 
 
 class SparseWalk(Walk):
@@ -455,7 +511,7 @@ class StructuredStorage(Storage):
 
     unit = 1.0
 
-    def start(self, x):
+    def start(self, x, delta=None):
         return StructuredWalk(self, x, 1.0, self.exact, np.float64, 1e300)
 
     def arrays(self):

@@ -167,3 +167,49 @@ def test_thin_matrices_are_told_by_the_count_of_their_entries(count):
     Q = np.zeros((512, 512))
     Q.flat[np.random.default_rng(0).permutation(Q.size)[:count]] = 1.0
     assert walks._is_thin(Q) == (count < 0.05 * Q.size)
+
+
+@pytest.mark.parametrize("kind", ["int8", "int16", "int32", "float64"])
+def test_a_walk_moves_anywhere_and_knows_its_energy(kind):
+    rng = np.random.default_rng(8)
+    A = rng.integers(-30, 31, (60, 60)).astype(float) * {"int8": 1.0, "int16": 128.0, "int32": 2.0**12}.get(kind, 1 / 3)
+    A[0, 1] += 1.0  # odd, so that no larger unit divides all
+    storage = storage_of(A + A.T, rng.integers(-5, 6, 60).astype(float))
+    assert storage.row_dtype == kind
+    problem, walk = storage.problem, storage.start(rng.choice([-1, 1], 60).astype(np.int8))
+    first = walk.energy
+    for count in (0, 1, 7, 60):
+        x = walk.x[:60].copy()
+        x[rng.permutation(60)[:count]] *= -1
+        walk.move_to(x)
+        np.testing.assert_array_equal(walk.x[:60], x)
+        np.testing.assert_allclose(walk.energy, problem.energy(x), rtol=1e-13)
+        np.testing.assert_allclose(walk.delta[:60] * walk.unit, problem.flip_deltas(x), rtol=1e-13, atol=1e-9)
+        np.testing.assert_allclose(walk.best_energy, first, rtol=1e-13)
+        assert np.all(walk.delta[60:] == walk.big)
+    again = storage.start(walk.x[:60], walk.delta[:60])
+    np.testing.assert_array_equal(again.delta, walk.delta if walk.exact else storage.start(walk.x[:60]).delta)
+    assert again.energy == storage.start(walk.x[:60]).energy
+
+
+@given(data=st.data(), n=st.integers(2, 9), seed=st.integers(0, 2**32))
+def test_a_path_flips_the_best_left_and_stops_at_the_best_of_its_end(data, n, seed):
+    rng = np.random.default_rng(seed)
+    Q, c = data.draw(draw.symmetric(n, -31, 31)), data.draw(draw.integers(n, None, -6, 6))
+    walk = storage_of(Q, c).start(rng.choice([-1, 1], n).astype(np.int8))
+    ahead = rng.permutation(n)[: data.draw(st.integers(1, n))]
+    hi = data.draw(st.integers(1, len(ahead)))
+    lo = data.draw(st.integers(0, hi - 1))
+    x, left, seen = walk.x[:n].copy(), set(ahead.tolist()), []
+    order = ahead.copy()
+    walk.path(order, lo, hi)
+    for i in order[:hi]:
+        deltas = reference.deltas_of(Q, c, x)
+        assert i in left and deltas[i] == min(deltas[j] for j in left)
+        left.remove(i)
+        x[i] = -x[i]
+        seen.append((reference.energy_of(Q, c, 0.0, x), x.copy()))
+    best = min(seen[lo:], key=lambda entry: entry[0])
+    np.testing.assert_array_equal(walk.x[:n], best[1])
+    assert walk.energy == best[0]
+    np.testing.assert_array_equal(walk.delta[:n] * walk.unit, reference.deltas_of(Q, c, best[1]))
