@@ -220,7 +220,7 @@ class HashFunction(BaseEstimator):
                 f"{self!r} is fitted to codes of -1 and +1 and takes no real targets. Use KernelFunction, "
                 'LinearFunction(solver="ridge") or a scikit-learn regressor, or fit it to packing.signs(T).'
             )
-        T = _check_targets(T)
+        T = check_targets(T)
         X = check_features(self, X, reset=True)
         if X.shape[0] != len(T):
             raise ValueError(
@@ -329,6 +329,14 @@ class Design:
         """Fit a clone to codes (n_samples, k) of any number of bits; weights as in `HashFunction.fit`."""
         return clone(self.function).fit(self.X, B, sample_weight)
 
+    def fit_targets(self, T):
+        """Fit a clone to real targets (n_samples, k); for functions whose `takes_targets` is true."""
+        return clone(self.function).fit_targets(self.X, T)
+
+    def leave_one_out(self, B):
+        """Margins of every row by a function fitted to codes of all other rows; None where no formula gives them."""
+        return None
+
     def margins(self, fitted):
         """What a function fitted here gives on the training features; shape (n_samples, k), float64."""
         return fitted.decision_function(self.X)
@@ -355,7 +363,7 @@ def join(parts):
     return joined
 
 
-def _check_targets(T):
+def check_targets(T):
     """Validate real targets and return them as float64."""
     T = np.asarray(T)
     if T.ndim != 2 or 0 in T.shape:

@@ -5,6 +5,7 @@ from numbers import Real
 
 import numpy as np
 from scipy import sparse
+from scipy.linalg import solve_triangular
 from sklearn.base import clone
 from sklearn.preprocessing import normalize
 from sklearn.utils import check_random_state
@@ -12,7 +13,7 @@ from sklearn.utils import check_random_state
 from hashers import packing
 from hashers.functions._kernels import KERNELS, leave_one_out_error, squared_norms
 from hashers.functions._ridge import NormalEquations
-from hashers.functions.base import Design, HashFunction, balanced, check_positive
+from hashers.functions.base import Design, HashFunction, balanced, check_positive, check_targets
 
 __all__ = ["KernelFunction"]
 
@@ -33,6 +34,9 @@ VALIDATION_ROWS = 2000
 
 CLEARLY = 0.1
 """A validated width replaces "auto" where its leave-one-out error is lower by more than this share."""
+
+LEAST_LEFT = 1e-6
+"""What a row may leave to others, 1 less its leverage, for leave-one-out margins."""
 
 WIDTHS = ("auto", "validate", "nearest", "median", "sdh", "ksh")
 
@@ -144,7 +148,7 @@ class KernelFunction(HashFunction):
         return check_positive(self.ridge, "ridge", zero=True)
 
     def _prepare(self, X, B, weight):
-        """Choose anchors and width."""
+        """Choose anchors and width; return the row of each anchor, -1 for centres."""
         self._check_parameters()
         self._check_length(X, X.dtype)
         rng = check_random_state(self.random_state)
@@ -163,6 +167,7 @@ class KernelFunction(HashFunction):
             self._validate(X, B, weight, rows, self._ratio(gaps, same))
         if self.kernel != "polynomial":
             self._choose_dtype(X, gaps, sample)
+        return chosen
 
     def _choose_dtype(self, X, gaps, sample):
         """Leave the anchors in float64 where distances are too small for float32; warn where float64 loses them."""
@@ -349,11 +354,16 @@ class KernelDesign(Design):
 
     def fit(self, B, sample_weight=None):
         B = packing.check_codes(B)
+        return self._fit(B, clone(self.function)._check_weight(sample_weight, self.X.shape[0]))
+
+    def fit_targets(self, T):
+        return self._fit(check_targets(T), None)
+
+    def _fit(self, B, weight):
         fitted = clone(self.function)
-        weight = fitted._check_weight(sample_weight, self.X.shape[0])
         first = self.first or fitted
         if self.first is None:
-            fitted._prepare(self.X, B, weight)
+            self.rows = fitted._prepare(self.X, B, weight)
             self.first = fitted
             size = 8 * self.X.shape[0] * (fitted.anchors_.shape[0] + 1)
             self.blocks = _Blocks(fitted, self.X, keep=size <= KEPT)
@@ -373,6 +383,55 @@ class KernelDesign(Design):
                 R += phi.T @ B[part].astype(np.float64)
         fitted.coef_ = equations.solve(R)
         return fitted
+
+    def leave_one_out(self, B):
+        """Margins of every row by the function fitted to codes of all other rows, in closed form.
+
+        Parameters
+        ----------
+        B : ndarray of shape (n_samples, k), int8
+            Codes in {-1, +1}.
+
+        Returns
+        -------
+        margins : ndarray of shape (n_samples, k), float64, or None
+            None where the normal equations are singular, or nearly so without a row.
+
+        Notes
+        -----
+        A row that is an anchor is left out of the anchors too: a new point has no anchor of its own, and with that one
+        kept scores are far too low (CIFAR-10 deep, 16 bits: MAP .600 instead of .622; new points .624). Width and the
+        other anchors, k-means centres included, stay.
+
+        With A = phi'phi + ridge I, h = phi_i' A^-1 phi_i and e = (b_i - f_i) / (1 - h), the margin without row i is
+        b_i - e (Allen, Technometrics 1974). Without anchor j, which is row i, it is smaller by
+        g (w_j - a e) / (A^-1_jj + a g), where a = phi_i' A^-1 e_j, g = a / (1 - h): the same inverse with one column
+        eliminated. O(n m^2 + m^3), about one fit.
+        """
+        B = packing.check_codes(B)
+        fitted = self.fit(B)
+        assert self.equations is not None
+        if self.equations.factor is None:
+            return None
+        L, m = self.equations.factor[0], fitted.anchors_.shape[0]
+        V = solve_triangular(L, np.eye(m + 1)[:, :m], lower=True, check_finite=False)
+        diagonal = np.einsum("ij,ij->j", V, V)
+        anchor = np.full(self.X.shape[0], -1)
+        anchor[self.rows[self.rows >= 0]] = np.flatnonzero(self.rows >= 0)
+        margins = np.empty(B.shape)
+        for part, phi in self.blocks:
+            U = solve_triangular(L, phi.T, lower=True, check_finite=False)
+            left = 1 - np.einsum("ij,ij->j", U, U)[:, None]
+            if not left.min() > LEAST_LEFT:
+                return None
+            error = (B[part] - phi @ fitted.coef_) / left
+            margins[part] = B[part] - error
+            i = np.flatnonzero(anchor[part] >= 0)
+            j = anchor[part][i]
+            a = np.einsum("ij,ij->j", U[:, i], V[:, j])[:, None]
+            g = a / left[i]
+            margins[part.start + i] -= g * (fitted.coef_[j] - a * error[i]) / (diagonal[j][:, None] + a * g)
+        return margins
 
     def margins(self, fitted):
         margins = np.empty((self.X.shape[0], fitted.n_bits_))

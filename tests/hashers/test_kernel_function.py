@@ -4,13 +4,13 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 from sklearn.base import clone
 
 from hashers import packing
-from hashers.functions import KernelFunction
+from hashers.functions import KernelFunction, LinearFunction
 from hashers.functions._kernels import leave_one_out_error
 from hashers.functions.base import join
 
@@ -119,6 +119,68 @@ def test_leave_one_out_error_equals_leaving_one_out(seed, ridge, weighted):
 
 def test_leave_one_out_error_of_a_singular_system():
     assert leave_one_out_error(np.zeros((3, 2)), np.ones((3, 1)), 0.0, np.arange(3)) == np.inf
+
+
+@pytest.mark.parametrize("anchors", ["random", "kmeans"])
+@given(seed=st.integers(0, 10**6), n_anchors=st.integers(1, 40))
+@settings(max_examples=15)
+def test_leave_one_out_margins_equal_leaving_row_and_anchor_out(anchors, seed, n_anchors):
+    X, _ = blobs(24, 4, seed)
+    B = packing.signs(np.random.default_rng(seed).normal(size=(24, 3)))
+    design = KernelFunction(n_anchors, anchors, normalize=False, random_state=seed).design(X)
+    margins, whole = design.leave_one_out(B), design.fit(B)
+    for i in range(24):
+        kept = np.ones(whole.anchors_.shape[0], dtype=bool)
+        if anchors == "random":
+            kept = (whole.anchors_ != X[i]).any(axis=1)
+        phi = np.c_[
+            [[literal("rbf", x, a, whole.sigma_, 0) for a in whole.anchors_[kept]] for x in X]
+            if kept.any()
+            else X[:, :0],
+            np.ones(24),
+        ]
+        P, T = np.delete(phi, i, axis=0), np.delete(B, i, axis=0)
+        W = np.linalg.solve(P.T @ P + 1e-2 * np.eye(P.shape[1]), P.T @ T)
+        np.testing.assert_allclose(margins[i], phi[i] @ W, rtol=1e-6, atol=1e-7)
+
+
+def test_leave_one_out_margins_do_not_know_their_label():
+    """Labels that are noise, and as many anchors as rows: fitted margins know them all."""
+    rng = np.random.default_rng(0)
+    X, B = rng.normal(size=(300, 5)), packing.signs(rng.normal(size=(300, 4)))
+    design = KernelFunction(300, sigma=0.5, random_state=0).design(X)
+    fitted = design.fit(B)
+    assert (packing.signs(design.margins(fitted)) == B).mean() > 0.85
+    assert abs((packing.signs(design.leave_one_out(B)) == B).mean() - 0.5) < 0.06
+
+
+def test_no_leave_one_out_margins_where_a_row_leaves_nothing():
+    X, B = blobs(20)
+    assert KernelFunction(20, ridge=0.0, random_state=0).design(X).leave_one_out(B) is None
+    assert LinearFunction().design(X).leave_one_out(B) is None
+    same = KernelFunction(5, random_state=0).design(np.ones((20, 3))).leave_one_out(B)
+    assert np.isfinite(same).all()
+
+
+def test_margins_of_blocks_are_those_of_one_block(monkeypatch):
+    X, B = blobs(120)
+    whole = KernelFunction(30, random_state=0).design(X).leave_one_out(B)
+    monkeypatch.setattr("hashers.functions.kernel.BLOCK", 50)
+    monkeypatch.setattr("hashers.functions.kernel.KEPT", 0)
+    parts = KernelFunction(30, random_state=0).design(X).leave_one_out(B)
+    np.testing.assert_allclose(parts, whole, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("function", [KernelFunction(15, random_state=0), LinearFunction(ridge=1.0)])
+def test_designs_fit_targets(function):
+    X, B = blobs(60)
+    T = np.random.default_rng(0).normal(size=(60, 2))
+    design = function.design(X)
+    design.fit(B)
+    wanted = clone(function).fit_targets(X, T).decision_function(X)
+    np.testing.assert_allclose(design.fit_targets(T).decision_function(X), wanted, rtol=1e-9, atol=1e-9)
+    with pytest.raises(ValueError, match="T must be finite"):
+        design.fit_targets(np.full((60, 1), np.nan))
 
 
 def far_apart(n=800, seed=0):
