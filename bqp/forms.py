@@ -190,7 +190,7 @@ class Dense(Form):
         return [twin_labels_dense(self.Q)]
 
     def max_abs(self):
-        return float(np.abs(self.Q).max(initial=0.0))
+        return float(max(self.Q.max(initial=0.0), -self.Q.min(initial=0.0)))
 
     def pair_values(self, i, j):
         return self.Q[i, j].astype(np.float64)

@@ -44,7 +44,7 @@ def sums_are_exact(problem: BQP) -> bool:
     if unit == 0.0 or not all(_is_integral(values) for values in _factors(problem.Q)):
         return False
     return all(
-        _is_integral(values * (1.0 / unit))
+        _is_integral(values, 1.0 / unit)
         for values in (*_coefficients(problem.Q), problem.c, np.array(problem.offset))
     )
 
@@ -126,5 +126,13 @@ def _coefficients(form: Form) -> Iterator[np.ndarray]:
             yield part.to_dense()
 
 
-def _is_integral(values: np.ndarray) -> bool:
-    return values.dtype.kind in "iu" or bool(np.all(values == np.rint(values)))
+def _is_integral(values: np.ndarray, factor: float = 1.0) -> bool:
+    """Whether all values times a factor >= 1, a power of two, are whole; in blocks that stay in cache."""
+    if values.dtype.kind in "iu":
+        return True
+    flat = values.reshape(-1)
+    for a in range(0, flat.size, 1 << 16):
+        block = flat[a : a + (1 << 16)] * factor
+        if not np.array_equal(block, np.rint(block)):
+            return False
+    return True
