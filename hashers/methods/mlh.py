@@ -4,10 +4,12 @@ M. Norouzi and D. J. Fleet, "Minimal loss hashing for compact binary codes", ICM
 """
 
 import time
+from contextlib import suppress
 from numbers import Integral
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from hashers.base import Hasher
 from hashers.baselines._base import centred_product, largest_exponent, principal_axes, scaled
@@ -25,6 +27,9 @@ RECALL = 0.3
 MOMENTUM = 0.9
 SPREAD = 0.1
 """Standard deviation of the first weights."""
+
+CHUNK = 3e7
+"""Elementary steps of one call of the kernel: some 30 milliseconds."""
 
 N_TRACE = 20
 """Entries of the trace."""
@@ -73,7 +78,7 @@ class MLH(Hasher):
 
     Notes
     -----
-    O(n_steps batch_size n_bits (n_components + log n_bits)) time; 200 pairs a point are drawn once, whatever the size
+    O(n_steps batch_size n_bits (n_components + n_bits)) time; 200 pairs a point are drawn once, whatever the size
     of the problem. Weights of pairs are not looked at.
 
     Where we differ from the authors' code: partners are drawn for every point instead of uniform pairs; the radius and
@@ -137,7 +142,7 @@ class MLH(Hasher):
         W = SPREAD * generator.standard_normal((n_bits, Z.shape[1]))
         self.radius_ = self._radius(Z @ W.T, pools[0], generator)
         losses = hinge_tables(n_bits, self.radius_)
-        trace = self._descend(W, Z, pools, losses, generator, start)
+        trace, n_steps = self._descend(W, Z, pools, losses, generator, start)
         with np.errstate(over="ignore"):
             coef = np.ldexp(axes @ W.T / (length if length > 0 else 1.0), -exponent)
         if not np.isfinite(coef).all():
@@ -148,6 +153,8 @@ class MLH(Hasher):
         function = _linear(coef, -np.ldexp(mean, exponent) @ coef, X)
         B = function.predict(X)
         result = _result(B, S, Z @ W.T, known, pools, losses, trace, time.perf_counter() - start)
+        if n_steps < self.n_steps:
+            result.stats.update(stopped="interrupted", n_steps=n_steps)
         progress.say(f"functions of {n_bits} bits in {result.time:.2f} s, radius {self.radius_}")
         return result, function
 
@@ -173,28 +180,29 @@ class MLH(Hasher):
         return int(np.clip(np.quantile(distances, RECALL), 1, margins.shape[1]))
 
     def _descend(self, W, Z, pools, losses, generator, start):
-        """Stochastic gradient steps; W is written to. Rows of the trace: time, step, mean loss of the batches."""
+        """Stochastic gradient steps; W is written to. Returns rows (time, step, mean loss of batches), and steps."""
+        from hashers.kernels.minimal_loss import descend_pairs
+
         sizes = _batch_sizes(pools, self.batch_size)
-        table = np.repeat(losses, sizes, axis=0)
-        change, trace, total, n_losses = np.zeros_like(W), [], 0.0, 0
-        for step in range(self.n_steps):
-            pairs = np.concatenate(
-                [pool[generator.integers(len(pool), size=size)] for pool, size in zip(pools, sizes) if size]
-            )
-            Z_i, Z_j = Z[pairs[:, 0]], Z[pairs[:, 1]]
-            F_i, F_j = Z_i @ W.T, Z_j @ W.T
-            G, H = loss_adjusted_codes(F_i, F_j, table)
-            B_i, B_j = np.where(F_i >= 0, 1.0, -1.0), np.where(F_j >= 0, 1.0, -1.0)
-            gradient = (B_i - G).T @ Z_i + (B_j - H).T @ Z_j
-            change *= MOMENTUM
-            change += self.step_size * (1 - step / self.n_steps) * (gradient / len(pairs) - self.decay * W)
-            W += change
-            total += float(np.take_along_axis(table, (B_i != B_j).sum(axis=1)[:, None], axis=1).sum())
-            n_losses += len(pairs)
-            if (step + 1) % max(1, self.n_steps // N_TRACE) == 0:
-                trace.append((time.perf_counter() - start, step + 1, total / n_losses))
-                total, n_losses = 0.0, 0
-        return trace
+        batch, every = sum(sizes), max(1, self.n_steps // N_TRACE)
+        most = max(1, int(CHUNK / (batch * W.shape[0] * (4 * W.shape[1] + W.shape[0]))))
+        rates = self.step_size * (1 - np.arange(self.n_steps) / max(1, self.n_steps))
+        totals, change, trace, step = np.empty(self.n_steps), np.zeros_like(W), [], 0
+        Z = np.ascontiguousarray(Z)
+        with threadpool_limits(1), suppress(KeyboardInterrupt):  # what was learned so far is kept
+            while step < self.n_steps:
+                end = min(self.n_steps, step + most, (step // every + 1) * every)
+                drawn = [
+                    np.concatenate([pool[generator.integers(len(pool), size=m)] for pool, m in zip(pools, sizes) if m])
+                    for _ in range(step, end)
+                ]
+                settings = losses, rates[step:end], float(self.decay), MOMENTUM
+                descend_pairs(Z, np.stack(drawn), sizes[0], *settings, W, change, totals[step:end])
+                step = end
+                if step % every == 0:
+                    mean = float(totals[step - every : step].mean()) / batch
+                    trace.append((time.perf_counter() - start, step, mean))
+        return trace, step
 
 
 def hinge_tables(n_bits, radius):
@@ -202,32 +210,6 @@ def hinge_tables(n_bits, radius):
     distance = np.arange(n_bits + 1)
     similar = np.maximum(0, distance - radius + 1) / (n_bits - radius + 1)
     return np.stack([similar, np.maximum(0, radius + 1 - distance) / (radius + 1)])
-
-
-def loss_adjusted_codes(F, E, table):
-    """Codes g, h of each row that maximise ``table[distance] + g'f + h'e`` over all pairs of codes, exactly.
-
-    Parameters
-    ----------
-    F, E : ndarray of shape (n, n_bits), float64
-        Margins of the two points.
-    table : ndarray of shape (n, n_bits + 1), float64
-        Loss at each distance.
-
-    Returns
-    -------
-    G, H : ndarray of shape (n, n_bits), float64
-        In {-1, +1}. Equal bits earn |f + e|, different ones |f - e|: for each distance those that lose least differ.
-    """
-    together, apart = F + E, F - E
-    gain = np.abs(apart) - np.abs(together)
-    order = np.argsort(-gain, axis=1, kind="stable")
-    score = table.copy()
-    score[:, 1:] += np.cumsum(np.take_along_axis(gain, order, axis=1), axis=1)
-    differ = np.empty(F.shape, dtype=bool)
-    np.put_along_axis(differ, order, np.arange(F.shape[1]) < score.argmax(axis=1)[:, None], axis=1)
-    G = np.where(np.where(differ, apart, together) >= 0, 1.0, -1.0)
-    return G, np.where(differ, -G, G)
 
 
 def _pools(S, known, rng):

@@ -12,7 +12,8 @@ from sklearn.datasets import load_digits
 
 from hashers import MLH, metrics, packing
 from hashers.baselines import LSH
-from hashers.methods.mlh import _pools, hinge_tables, loss_adjusted_codes
+from hashers.kernels import minimal_loss
+from hashers.methods.mlh import _pools, hinge_tables
 
 FAST = {"n_steps": 300, "random_state": 0}
 
@@ -30,7 +31,13 @@ def test_loss_adjusted_inference_is_exact(q, radius, seed):
     rng = np.random.RandomState(seed)
     F, E = rng.randint(-3, 4, (2, 3, q)) / 2.0
     table = hinge_tables(q, min(radius, q))[rng.randint(0, 2, 3)] * rng.randint(1, 6)
-    G, H = loss_adjusted_codes(F, E, table)
+    slopes, scratch = np.empty((2, 3, q)), (np.empty(q), np.empty(q, dtype=np.int64))
+    distances = [
+        minimal_loss.loss_adjusted_slopes(F[a], E[a], table[a], *scratch, slopes[0, a], slopes[1, a]) for a in range(3)
+    ]
+    B = np.where(np.stack([F, E]) >= 0, 1, -1)
+    assert_array_equal(distances, (B[0] != B[1]).sum(axis=1))
+    G, H = B - slopes
     codes = np.array(list(itertools.product([-1, 1], repeat=q)))
     for a in range(3):
         best = max(table[a][(g != h).sum()] + g @ F[a] + h @ E[a] for g in codes for h in codes)
@@ -205,3 +212,24 @@ def test_edges(digits):
 def test_wrong_parameters_name_the_value(digits, settings, message):
     with pytest.raises(ValueError, match=message):
         MLH(**{"n_bits": 4, **settings}).fit(digits[0][:50], digits[1][:50])
+
+
+def test_interrupt_keeps_what_was_learned(digits, monkeypatch):
+    X, y = digits[0][:200], digits[1][:200]
+    learn, calls = minimal_loss.descend_pairs, []
+
+    def interrupted(*arguments):
+        calls.append(1)
+        if len(calls) > 4:
+            raise KeyboardInterrupt
+        learn(*arguments)
+
+    monkeypatch.setattr(minimal_loss, "descend_pairs", interrupted)
+    hasher = MLH(8, **FAST).fit(X, y)
+    stats = hasher.result_.stats
+    assert stats["stopped"] == "interrupted" and 0 < stats["n_steps"] < 300
+    assert len(hasher.result_.trace) <= 4 and hasher.transform(X).shape == (200, 8)
+    monkeypatch.undo()
+    whole = MLH(8, **FAST).fit(X, y)
+    assert "stopped" not in whole.result_.stats
+    assert_allclose(hasher.result_.trace.objective, whole.result_.trace.objective[: len(hasher.result_.trace)])
