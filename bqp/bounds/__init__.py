@@ -80,7 +80,7 @@ def lower_bound(problem: BQP, method: str = "auto", **options) -> Bound:
             found.append(roof_dual_bound(problem))
         with suppress(ProblemError):  # too large: what there is must do
             found.append(semidefinite_bound(problem, **{"dense_up_to": AUTO_DENSE_UP_TO, **options}))
-        return _on_grid(problem, max(found, key=lambda bound: bound.value))
+        return raised_to_grid(problem, max(found, key=lambda bound: bound.value))
     if method not in REGISTRY:
         raise ParameterError(f"unknown bound {method!r}; known are auto, {', '.join(REGISTRY)}.")
     if method == "semidefinite_cuts" and problem.n > AUTO_DENSE_UP_TO:
@@ -88,7 +88,7 @@ def lower_bound(problem: BQP, method: str = "auto", **options) -> Bound:
             f"the {method} bound writes Q out, up to n = {AUTO_DENSE_UP_TO}; this problem has n = {problem.n}. "
             "Use method='semidefinite', or reduce the problem first."
         )
-    return _on_grid(problem, REGISTRY[method](problem, **options))
+    return raised_to_grid(problem, REGISTRY[method](problem, **options))
 
 
 def _is_thin(problem: BQP) -> bool:
@@ -98,7 +98,7 @@ def _is_thin(problem: BQP) -> bool:
     return form.Q.nnz <= min(2 * AUTO_ROOF_DUAL_ENTRIES, AUTO_ROOF_DUAL_DEGREE * form.n)
 
 
-def _on_grid(problem: BQP, bound: Bound) -> Bound:
+def raised_to_grid(problem: BQP, bound: Bound) -> Bound:
     """Raise a bound to the next value that an energy can have, where energies lie on a grid (integral data)."""
     grid = energy_grid(problem)
     if grid is None:

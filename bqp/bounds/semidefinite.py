@@ -187,6 +187,13 @@ class Mixing:
         V = self.V.astype(np.float64)
         return V / np.linalg.norm(V, axis=1, keepdims=True)
 
+    def settled(self, max_sweeps: int, rtol: float, stop: Callable[[], bool]) -> np.ndarray:
+        """`vectors` once a sweep lowers the objective by less than `rtol` / 20 of the sum of the norms; no proof."""
+        while self.n_sweeps < max_sweeps and not stop():
+            if self.sweep() <= 0.05 * rtol * float(self.norms.sum()):
+                break
+        return self.vectors()
+
     def bound(self, rounding: float, max_sweeps: int, rtol: float, stop: Callable[[], bool]) -> Bound:
         """Sweep until the proven bound is within `rtol`, progress ends, or `stop` says so; then the best bound seen."""
         matrix = self.matrix

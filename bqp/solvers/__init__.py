@@ -6,6 +6,7 @@ from bqp.solvers.box_relaxation import BoxRelaxation
 from bqp.solvers.coordinate_descent import CoordinateDescent
 from bqp.solvers.exact import Exact
 from bqp.solvers.graph_cut import GraphCut
+from bqp.solvers.semidefinite import Semidefinite
 from bqp.solvers.simulated_annealing import SimulatedAnnealing
 from bqp.solvers.tabu_search import TabuSearch
 
@@ -16,6 +17,7 @@ __all__ = [
     "CoordinateDescent",
     "Exact",
     "GraphCut",
+    "Semidefinite",
     "SimulatedAnnealing",
     "Solver",
     "TabuSearch",
@@ -30,6 +32,7 @@ REGISTRY: dict[str, type[Solver]] = {
         GraphCut,
         BoxRelaxation,
         AugmentedLagrangian,
+        Semidefinite,
         Exact,
     )
 }
