@@ -34,7 +34,7 @@ def _rows(file: str) -> list[dict[str, str]]:
 
 
 def names(*prefixes: str) -> list[str]:
-    """All instances whose names begin with one of `prefixes`, in the order of their sizes; a whole name means itself."""
+    """All instances whose names begin with one of `prefixes`, by size; a whole name means itself."""
     everything = [row for file in ("index.csv", "generated.csv") for row in _rows(file)]
     known = {row["name"] for row in everything}
     parts = tuple(prefix for prefix in prefixes if prefix not in known)
