@@ -1,8 +1,8 @@
 """Sweeps of the mixing method: cyclic updates of unit vectors v_i towards -g_i / |g_i|, g_i = sum_{j != i} A_ij v_j.
 
 Each update may go further: v_i becomes the direction of -(1 + omega) g_i / |g_i| - omega v_i. At omega = 0 that is the
-minimiser of the objective in v_i, at 1 the mirror image of v_i, where the objective is what it was; in between it
-falls, so that successive over-relaxation (0.7 and more, a quarter of the sweeps) never makes it rise. Numbers are
+minimiser of the objective in v_i; up to 1 the objective never rises (docs/mathematics.md, section 4), so that this is a
+safe successive over-relaxation: a quarter of the sweeps. Numbers are
 float32 or float64, as V is.
 """
 
