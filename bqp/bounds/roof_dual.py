@@ -13,6 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from bqp.flow.roof import Roof, written_out
+from bqp.forms import Dense, Sparse
 from bqp.problem import BQP
 from bqp.rounding import evaluation_rounding
 from bqp.solution import Bound
@@ -94,11 +95,6 @@ def roof_dual(Q: np.ndarray | sp.sparray, c: np.ndarray, *, strong: bool = False
     >>> roof_dual(np.array([[0, -1.0], [-1, 0]]), np.array([3.0, -0.5]))
     RoofDual(value=-4.5, labels=array([-1, -1], dtype=int8))
     """
-    sparse = sp.csr_array(Q, dtype=np.float64)
-    diagonal = sparse.diagonal()
-    if diagonal.any():
-        sparse = sp.csr_array(sparse - sp.diags_array(diagonal, format="csr"))
-    sparse.eliminate_zeros()
-    sparse.sort_indices()
-    roof = Roof(sparse * 2.0, np.asarray(c, dtype=np.float64))
-    return RoofDual(roof.value + float(diagonal.sum()), roof.labels(weak=not strong))
+    form = Sparse(Q, check=False) if sp.issparse(Q) else Dense(np.asarray(Q, dtype=np.float64), check=False)
+    roof = Roof(written_out(form, "the roof dual", "") * 2.0, np.asarray(c, dtype=np.float64))
+    return RoofDual(roof.value + float(form.diagonal().sum()), roof.labels(weak=not strong))

@@ -137,7 +137,7 @@ def augment(network: Network, residual: np.ndarray, excess: np.ndarray, stopping
 
 
 def _scipy(network: Network) -> Flow:
-    from bqp.kernels.flow import with_terminals
+    from bqp.kernels.flow import with_terminals, without_terminals
 
     n = network.n
     n_arcs = len(network.indices) + 2 * int(np.count_nonzero(network.excess))
@@ -150,17 +150,9 @@ def _scipy(network: Network) -> Flow:
         flow.sort_indices()
     if not (np.array_equal(flow.indices, indices) and np.array_equal(flow.indptr, indptr)):
         raise BQPError("scipy's flow has other arcs than the graph that it was given. Use backend='dinic'.")
-    left = data.astype(np.int64) - flow.data
-    to_terminal = indices >= n
-    inner = ~to_terminal
-    inner[indptr[n] :] = False
-    excess = network.excess.astype(np.int64)
-    giving = indices[indptr[n] : indptr[n + 1]]
-    excess[giving] = left[indptr[n] : indptr[n + 1]]
-    taking = indices[indptr[n + 1] :]
-    excess[taking] = -(left[: indptr[n]][indices[: indptr[n]] == n + 1])
-    value = int(network.excess[giving].sum() - excess[giving].sum())
-    return Flow(network, value, left[inner], excess)
+    residual, excess = np.empty(len(network.indices), np.int64), np.zeros(n, np.int64)
+    value = without_terminals(indptr, indices, data, flow.data, residual, excess)
+    return Flow(network, int(value), residual, excess)
 
 
 def _rows(network: Network) -> np.ndarray:

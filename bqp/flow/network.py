@@ -84,26 +84,27 @@ def quantise(
     >>> whole[0] * 2.0**exponent, exact
     (array([ 0.5, -3. ]), True)
     """
-    largest = max((float(np.abs(values).max(initial=0.0)) for values in arrays), default=0.0)
+    from bqp.kernels.flow import measure, round_to_units
+
+    arrays = tuple(np.ascontiguousarray(values, dtype=np.float64) for values in arrays)
+    sizes = [measure(values) for values in arrays]
+    largest = max((size for size, _ in sizes), default=0.0)
+    whole = [np.zeros(values.shape, np.int64) for values in arrays]
     if largest == 0.0:
-        return [np.zeros(values.shape, np.int64) for values in arrays], 0, True
+        return whole, 0, True
     top = int(np.frexp(largest)[1])  # largest < 2**top
-    total = sum(float(np.sum(np.abs(np.ldexp(values, -top)))) for values in arrays)
+    if -900 < top < 900:
+        total = float(np.ldexp(sum(size for _, size in sizes), -top))
+    else:
+        total = sum(float(np.sum(np.abs(np.ldexp(values, -top)))) for values in arrays)
     finest = top + max(-largest_bits, int(np.frexp(total)[1]) + 1 - total_bits)
-    exponent = finest
     for coarse in (0, -10):  # whole numbers, and short binary fractions
-        if coarse >= finest and all(_multiples(values, coarse) for values in arrays):
-            exponent = coarse
-            break
-    whole, exact = [], True
-    for values in arrays:
-        scaled = np.ldexp(values, -exponent)
+        if coarse >= finest and all(round_to_units(values, 2.0**-coarse, out) for values, out in zip(arrays, whole)):
+            return whole, coarse, True
+    exact = True
+    for values, out in zip(arrays, whole):
+        scaled = np.ldexp(values, -finest)
         rounded = np.rint(scaled)
-        exact = exact and bool(np.array_equal(np.ldexp(rounded, exponent), values))
-        whole.append(rounded.astype(np.int64))
-    return whole, exponent, exact
-
-
-def _multiples(values: np.ndarray, exponent: int) -> bool:
-    scaled = np.ldexp(values, -exponent)
-    return bool(np.array_equal(scaled, np.rint(scaled)))
+        exact = exact and bool(np.array_equal(np.ldexp(rounded, finest), values))
+        out[...] = rounded.astype(np.int64)
+    return whole, finest, exact

@@ -32,7 +32,7 @@ def written_out(form: Form, purpose: str, instead: str) -> sp.csr_array:
     if isinstance(form, Sparse):
         Q = form.Q
     elif isinstance(form, Dense):
-        Q = sp.csr_array(form.Q.astype(np.float64, copy=False))
+        return _off_diagonal(form.Q)
     elif form.n**2 <= MAX_ENTRIES:
         Q = form.to_sparse()
     else:
@@ -44,6 +44,18 @@ def written_out(form: Form, purpose: str, instead: str) -> sp.csr_array:
         Q.eliminate_zeros()
     Q.sort_indices()
     return Q
+
+
+def _off_diagonal(Q: np.ndarray) -> sp.csr_array:
+    from bqp.kernels.flow import off_diagonal
+
+    n = len(Q)
+    index = np.int32 if n * n < 2**31 else np.int64
+    indptr, indices, data = np.zeros(n + 1, index), np.empty(0, index), np.empty(0)
+    count = off_diagonal(Q, indptr, indices, data, False)
+    indices, data = np.empty(count, index), np.empty(count)
+    off_diagonal(Q, indptr, indices, data, True)
+    return sp.csr_array((data, indices, indptr), shape=(n, n))
 
 
 class Roof:

@@ -16,11 +16,15 @@ from bqp.kernels._jit import jit_kernel
 __all__ = [
     "double_network",
     "levels_to_sink",
+    "measure",
+    "off_diagonal",
     "push_phase",
     "reach",
     "reverse_arcs",
+    "round_to_units",
     "strong_components",
     "with_terminals",
+    "without_terminals",
 ]
 
 
@@ -246,4 +250,66 @@ def with_terminals(indptr, indices, capacity, excess, new_indptr, new_indices, d
                 data[position] = excess[v] if terminal == 0 else 0
                 position += 1
     new_indptr[n + 2] = position
+    return position
+
+
+@jit_kernel
+def without_terminals(indptr, indices, data, carried, residual, excess):
+    """Residual capacities and excess from a flow on the network of `with_terminals`; returns its value."""
+    n = excess.shape[0]
+    position, value = 0, np.int64(0)
+    for v in range(n):
+        for a in range(indptr[v], indptr[v + 1]):
+            left = np.int64(data[a]) - np.int64(carried[a])
+            if indices[a] < n:
+                residual[position] = left
+                position += 1
+            elif indices[a] == n + 1:
+                excess[v] = -left
+    for a in range(indptr[n], indptr[n + 1]):
+        excess[indices[a]] = np.int64(data[a]) - np.int64(carried[a])
+        value += carried[a]
+    return value
+
+
+@jit_kernel
+def measure(values):
+    """Largest and summed magnitude."""
+    largest, total = 0.0, 0.0
+    for value in values:
+        size = abs(value)
+        total += size
+        if size > largest:
+            largest = size
+    return largest, total
+
+
+@jit_kernel
+def round_to_units(values, scale, whole):
+    """Fill `whole` with the integers next to ``values * scale``; returns whether that changed nothing."""
+    exact = True
+    for i in range(values.shape[0]):
+        scaled = values[i] * scale
+        rounded = np.rint(scaled)
+        whole[i] = np.int64(rounded)
+        exact = exact and rounded == scaled
+    return exact
+
+
+@jit_kernel
+def off_diagonal(Q, indptr, indices, data, fill):
+    """CSR of what is not zero beside the diagonal; counts into `indptr` first, and fills on a second call."""
+    n = Q.shape[0]
+    position = 0
+    for i in range(n):
+        if not fill:
+            indptr[i] = position
+        for j in range(n):
+            if Q[i, j] != 0 and i != j:
+                if fill:
+                    indices[position] = j
+                    data[position] = Q[i, j]
+                position += 1
+    if not fill:
+        indptr[n] = position
     return position
