@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
 
+from bqp.bounds.cutting_planes import semidefinite_cuts_bound
 from bqp.bounds.roof_dual import roof_dual_bound
 from bqp.bounds.semidefinite import semidefinite_bound
 from bqp.bounds.spectral import spectral_bound
@@ -23,12 +25,14 @@ __all__ = [
     "lower_bound",
     "roof_dual_bound",
     "semidefinite_bound",
+    "semidefinite_cuts_bound",
     "spectral_bound",
     "trivial_bound",
 ]
 
 REGISTRY: dict[str, Callable[..., Bound]] = {
     "semidefinite": semidefinite_bound,
+    "semidefinite_cuts": semidefinite_cuts_bound,
     "roof_dual": roof_dual_bound,
     "spectral": spectral_bound,
     "trivial": trivial_bound,
@@ -74,6 +78,9 @@ def lower_bound(problem: BQP, method: str = "auto", **options) -> Bound:
     """
     if not isinstance(problem, BQP):
         raise ProblemError(f"problem must be a BQP, got {type(problem).__name__}. Build one with bqp.BQP(Q, c).")
+    if method != "auto" and method not in REGISTRY:
+        raise ParameterError(f"unknown bound {method!r}; known are auto, {', '.join(REGISTRY)}.")
+    _check_options("semidefinite" if method == "auto" else method, options)
     if method == "auto":
         found = [trivial_bound(problem)]
         if _is_thin(problem):
@@ -81,14 +88,20 @@ def lower_bound(problem: BQP, method: str = "auto", **options) -> Bound:
         with suppress(ProblemError):  # too large: what there is must do
             found.append(semidefinite_bound(problem, **{"dense_up_to": AUTO_DENSE_UP_TO, **options}))
         return raised_to_grid(problem, max(found, key=lambda bound: bound.value))
-    if method not in REGISTRY:
-        raise ParameterError(f"unknown bound {method!r}; known are auto, {', '.join(REGISTRY)}.")
     if method == "semidefinite_cuts" and problem.n > AUTO_DENSE_UP_TO:
         raise ProblemError(
             f"the {method} bound writes Q out, up to n = {AUTO_DENSE_UP_TO}; this problem has n = {problem.n}. "
             "Use method='semidefinite', or reduce the problem first."
         )
     return raised_to_grid(problem, REGISTRY[method](problem, **options))
+
+
+def _check_options(method: str, options: dict) -> None:
+    known = [name for name in inspect.signature(REGISTRY[method]).parameters if name != "problem"]
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        takes = ", ".join(known) if known else "none"
+        raise ParameterError(f"unknown option {unknown[0]!r} for the {method} bound; it takes {takes}.")
 
 
 def _is_thin(problem: BQP) -> bool:

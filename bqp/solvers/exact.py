@@ -1,41 +1,52 @@
-"""Exact solution by enumeration in Gray-code order (F. Gray, "Pulse code communication", US patent 2632058, 1953)."""
+"""Proven optima: by enumeration, by branch and bound on semidefinite bounds, or by a general MIP solver."""
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from os import PathLike
+from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
-
 from bqp.errors import ParameterError, ProblemError
-from bqp.rng import streams
 from bqp.solution import Status
 from bqp.solvers.base import Solver, check_count
 
 __all__ = ["Exact"]
 
-_LOW_BITS = 20  # variables enumerated by one kernel call: about 10 ms
+_ENUMERATE_BELOW = 22  # "auto": up to here enumeration is the quicker proof
 _HARD_LIMIT = 40
+_LARGEST_TREE = 3000
+_BACKENDS = ("auto", "enumeration", "branch_and_bound", "milp")
 
 
 class Exact(Solver):
-    """Look at every assignment; the result is proven optimal.
+    """Find an optimum and prove it.
 
     Parameters
     ----------
+    backend : {"auto", "enumeration", "branch_and_bound", "milp"}
+        "enumeration" looks at every assignment. "branch_and_bound" proves by semidefinite bounds with clique cuts; it
+        starts from a tabu search and can be stopped at any moment with a valid bound. "milp" hands a linearisation to
+        HiGHS (`scipy.optimize.milp`), which does well on sparse problems only. "auto" enumerates up to 22 variables, up
+        to `max_n` where several solutions or random ties are asked for, and branches beyond.
     max_n : int
-        Refuse larger problems, since the time doubles with every variable (at most 40).
+        The most variables that are enumerated, since the time doubles with every one (at most 40).
     ties : {"first", "random"}
-        Which of several optima is returned: the first in a fixed order, or one that depends on the seed (variables are
-        permuted and flipped at random before they are enumerated). Code learners want the second, since bits that
-        break their ties alike repeat each other.
+        Which of several optima enumeration returns: the first in a fixed order, or one that depends on the seed
+        (variables are permuted and flipped at random before they are enumerated). Code learners want the second, since
+        bits that break their ties alike repeat each other.
+    rtol : float
+        Data without a common unit only: branch and bound closes a node whose bound is this part of the incumbent's
+        magnitude below it. The bound of the solution says what was proven.
+    checkpoint : str or path, optional
+        Branch and bound: the file that keeps the open nodes, rewritten every few seconds. If it exists, the search goes
+        on from it; it is removed when the search is complete.
 
     Notes
     -----
-    About 2**n * 5 ns on one thread: 10 ms at n = 20, 5 s at n = 30. Memory O(n**2). Without a linear term the global
-    flip is a symmetry, and half of the assignments suffice. With ``n_solutions=k`` the pool holds the k best. Data are
-    rounded to integers of about 51 bits, so that the running sums are exact; where that changes anything, the bound
-    lies below the energy by twice the change.
+    Branch and bound handles 60 to 250 variables; how long it takes depends on the data far more than on n
+    (``benchmarks/proofs.py``). Its cuts hold one node at a time, memory O(n**2 + nodes cuts). ``max_moves`` counts
+    assignments in enumeration, nodes in branch and bound. With ``n_solutions=k`` enumeration's pool holds the k best,
+    the others' the best that were seen.
 
     Examples
     --------
@@ -48,104 +59,57 @@ class Exact(Solver):
     name: ClassVar[str] = "exact"
     finish_status: ClassVar[Status] = Status.OPTIMAL
 
-    def __init__(self, max_n: int = 30, ties: str = "first"):
+    def __init__(
+        self,
+        backend: str = "auto",
+        max_n: int = 30,
+        ties: str = "first",
+        rtol: float = 1e-9,
+        checkpoint: str | PathLike | None = None,
+    ):
+        if backend not in _BACKENDS:
+            raise ParameterError(f"backend must be one of {', '.join(_BACKENDS)}, got {backend!r}.")
         if ties not in ("first", "random"):
             raise ParameterError(f"ties must be 'first' or 'random', got {ties!r}.")
-        self.ties = ties
+        if isinstance(rtol, bool) or not isinstance(rtol, int | float) or not 0 <= rtol < 1:
+            raise ParameterError(f"rtol must be a number in [0, 1), got {rtol!r}.")
+        if checkpoint is not None and not isinstance(checkpoint, str | PathLike):
+            raise ParameterError(f"checkpoint must be a path, got {checkpoint!r}.")
+        self.backend, self.ties, self.rtol, self.checkpoint = backend, ties, rtol, checkpoint
         self.max_n = check_count("max_n", max_n)
         if self.max_n > _HARD_LIMIT:
             raise ParameterError(f"max_n must be at most {_HARD_LIMIT}: 2**{self.max_n} assignments take days.")
 
     def _search(self, problem, run, x0, seeds, n_jobs):
-        from bqp.kernels.enumeration import enumerate_low_bits
+        backend = self._resolve(problem.n, run.n_solutions)
+        if self.checkpoint is not None and self.backend in ("enumeration", "milp"):
+            raise ParameterError(f"checkpoint is for branch_and_bound; backend {backend!r} keeps none.")
+        if backend == "enumeration":
+            from bqp.solvers._enumeration import enumerate_all
 
-        n = problem.n
-        if n > self.max_n:
-            raise ProblemError(
-                f"exact enumeration takes at most {self.max_n} variables, this problem has {n}. "
-                "Use solver='tabu_search', or raise max_n (the time doubles with each variable)."
-            )
-        Q, c, rounding = _quantised(problem)
-        order, sign = np.arange(n), np.ones(n, np.int8)
-        if self.ties == "random":
-            rng = streams(seeds, 1)[0]
-            order, sign = rng.permutation(n), (2 * rng.integers(0, 2, n) - 1).astype(np.int8)
-            Q = np.ascontiguousarray((Q * np.outer(sign, sign))[np.ix_(order, order)])
-            c = (c * sign)[order]
+            if problem.n > self.max_n:
+                raise ProblemError(
+                    f"exact enumeration takes at most {self.max_n} variables, this problem has {problem.n}. Use "
+                    "backend='branch_and_bound', or raise max_n (the time doubles with each variable)."
+                )
+            enumerate_all(problem, run, seeds, n_jobs, self.ties)
+        elif backend == "milp":
+            from bqp.solvers._milp import solve_milp
 
-        def assignment(code: np.uint64) -> np.ndarray:
-            x = np.empty(n, np.int8)
-            x[order] = _spins(code, n)
-            return x * sign
+            solve_milp(problem, run)
+        else:
+            from bqp.solvers._tree import search_tree
 
-        symmetric = not c.any() and run.n_solutions == 1
-        free = n - 1 if symmetric and n > 1 else n
-        n_low, max_moves = min(free, _LOW_BITS), run.budget.max_moves
-        if max_moves is not None:  # every assignment looked at counts as a move
-            if max_moves == 0:
-                return run.stop(Status.MAX_MOVES)
-            n_low = min(n_low, int(max_moves).bit_length() - 1)
-        n_prefixes = 1 << (free - n_low)
-        n_allowed = n_prefixes if max_moves is None else min(n_prefixes, int(max_moves) >> n_low)
-        pool = min(run.n_solutions, 1 << free)
+            if problem.n > _LARGEST_TREE:
+                raise ProblemError(
+                    f"branch and bound writes Q out, up to n = {_LARGEST_TREE}; this problem has {problem.n} "
+                    "variables. Use a heuristic, and bqp.lower_bound for a bound."
+                )
+            checkpoint = None if self.checkpoint is None else Path(self.checkpoint)
+            search_tree(problem, run, x0, seeds, n_jobs, self.rtol, checkpoint)
 
-        def one(prefix: int):
-            x = np.ones(n)
-            for bit in range(free - n_low):
-                x[n_low + bit] = 1.0 if prefix >> bit & 1 else -1.0
-            energies, codes = np.full(pool, np.inf), np.zeros(pool, np.uint64)
-            enumerate_low_bits(Q, c, x, n_low, energies, codes)
-            return energies, codes
-
-        done = 0
-        best_energies, best_codes = np.empty(0), np.empty(0, np.uint64)
-        executor = ThreadPoolExecutor(max_workers=n_jobs) if n_jobs > 1 and n_prefixes > 1 else None
-        try:
-            while done < n_allowed and not run.stopping:
-                batch = range(done, min(done + 4 * n_jobs, n_allowed))
-                results = executor.map(one, batch) if executor else map(one, batch[:1])
-                for energies, codes in results:  # in order, so that any number of threads gives one answer
-                    done += 1
-                    best_energies = np.concatenate([best_energies, energies])
-                    best_codes = np.concatenate([best_codes, codes])
-                    keep = np.lexsort((best_codes, best_energies))[:pool]
-                    best_energies, best_codes = best_energies[keep], best_codes[keep]
-                    run.n_moves = done << n_low
-                    run.offer(assignment(best_codes[0]))
-                    if run.budget.target is not None and run.energy <= run.budget.target and done < n_prefixes:
-                        run.stop(Status.TARGET_REACHED)
-                        break
-                run.tick()
-            if done == n_allowed < n_prefixes:
-                run.stop(Status.MAX_MOVES)
-        finally:
-            if executor is not None:
-                executor.shutdown()
-        for code, energy in zip(best_codes, best_energies):
-            if np.isfinite(energy):
-                run.offer(assignment(code))
-        if done == n_prefixes:
-            run.prove(run.energy - rounding)
-            run.status = Status.OPTIMAL
-
-
-def _quantised(problem) -> tuple[np.ndarray, np.ndarray, float]:
-    """Q and c as integers in a unit so fine that every sum of them is exact in float64, and what the rounding costs.
-
-    The cost is 0 for data that are multiples of the unit. Else, with e the sum of all changes, the best assignment of
-    the rounded problem lies within 2 e of the optimum.
-    """
-    Q, c = problem.Q.to_dense(), problem.c
-    np.fill_diagonal(Q, 0.0)
-    scale = float(np.abs(Q).sum() + np.abs(c).sum())
-    if scale == 0.0:
-        return Q, c, 0.0
-    unit = 2.0 ** (np.frexp(scale)[1] - 51)
-    whole_Q, whole_c = np.rint(Q / unit), np.rint(c / unit)
-    changes = float(np.abs(Q - whole_Q * unit).sum() + np.abs(c - whole_c * unit).sum())
-    return np.ascontiguousarray(whole_Q), whole_c, 2.0 * changes
-
-
-def _spins(code: np.uint64, n: int) -> np.ndarray:
-    bits = (int(code) >> np.arange(n)) & 1 if n < 63 else np.array([int(code) >> i & 1 for i in range(n)])
-    return (2 * bits - 1).astype(np.int8)
+    def _resolve(self, n: int, n_solutions: int) -> str:
+        if self.backend != "auto":
+            return self.backend
+        limit = self.max_n if n_solutions > 1 or self.ties == "random" else min(_ENUMERATE_BELOW, self.max_n)
+        return "enumeration" if n <= limit else "branch_and_bound"

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 import bqp
 from bqp.errors import ParameterError, ProblemError
 from bqp.forms import Grouped, LowRank
+from bqp.solve import _effective_degree, choose_solver
 from bqp.solvers import REGISTRY, Exact, TabuSearch
 from bqp.testing import reference
 from bqp.testing import strategies as draw
@@ -157,6 +158,49 @@ def test_auto_explains_itself():
         assert solution.solver == name and len(solution.stats["choice"]) > 20
 
 
+def ring(n, weights):
+    A = sp.coo_array((weights, (np.arange(n), (np.arange(n) + 1) % n)), shape=(n, n))
+    return bqp.BQP(sp.csr_array(A + A.T), np.ones(n))
+
+
+def test_auto_anneals_what_is_sparse_in_entries_or_in_effect():
+    rng = np.random.default_rng(0)
+    n = 120
+    distance = np.abs(np.subtract.outer(np.arange(n), np.arange(n)))
+    decaying = np.triu(rng.standard_normal((n, n)) / np.maximum(distance, 1.0) ** 3, 1)
+    uniform = np.triu(rng.standard_normal((n, n)), 1)
+    sparse = ring(200, rng.standard_normal(200))
+    for problem in (sparse, bqp.BQP(sparse.Q.to_dense(), sparse.c), bqp.BQP(1e150 * (decaying + decaying.T))):
+        solver, reason = choose_solver(problem)
+        assert solver.name == "simulated_annealing" and f"n = {problem.n}" in reason
+    assert choose_solver(bqp.BQP(uniform + uniform.T))[0].name == "tabu_search"
+    assert choose_solver(sparse, max_moves=19 * 200)[0].name == "tabu_search"
+    assert choose_solver(sparse, max_moves=20 * 200)[0].name == "simulated_annealing"
+    assert choose_solver(sparse, time_limit=1e-6)[0].name == "tabu_search"
+    assert choose_solver(ring(1_000_001, np.ones(1_000_001)))[0].name == "coordinate_descent"
+
+
+def test_the_effective_degree_counts_equal_entries_and_no_diagonal():
+    A = np.zeros((70, 70))
+    A[:35, 35:] = 2.0
+    A[0, 1] = A[1, 0] = 1e-9
+    for Q in (A + A.T + np.diag(np.arange(70)), sp.csr_array(A + A.T + np.diag(np.arange(70)))):
+        assert _effective_degree(bqp.BQP(Q).Q) == pytest.approx(35.0)
+    assert _effective_degree(bqp.BQP(np.eye(30)).Q) == 0.0
+
+
+def test_auto_names_the_options_that_it_cannot_use():
+    problem = ring(200, np.random.default_rng(1).standard_normal(200))
+    solution = bqp.solve(problem, max_moves=20_000, rng=0, reductions=(), tenure=7, n_sweeps=50)
+    assert solution.solver == "simulated_annealing"
+    assert solution.stats["choice"].endswith(
+        "Ignored, since simulated_annealing does not know them: tenure (of tabu_search)"
+    )
+    used = bqp.solve(problem, max_moves=20_000, rng=0, reductions=(), n_sweeps=50)
+    np.testing.assert_array_equal(used.x, solution.x)
+    assert "Ignored" not in used.stats["choice"]
+
+
 def test_solver_objects_and_options():
     problem = blocks(k=1)
     named = bqp.solve(problem, solver="tabu_search", tenure=3, max_moves=500, rng=1)
@@ -196,7 +240,7 @@ BAD = {
     "backend": ((), {"solver": "graph_cut", "backend": "gpu"}, "backend must be one of dinic, .*, got 'gpu'"),
     "elites": ((), {"solver": "tabu_search", "elite_size": 1}, "elite_size must be at least 2"),
     "max_n": ((), {"solver": "exact", "max_n": 99}, "max_n must be at most 40"),
-    "too large for exact": ((), {"solver": "exact", "max_n": 3, "reductions": ()}, "at most 3 .*, this problem has 5"),
+    "too large for exact": ((), {"solver": "exact", "backend": "enumeration", "max_n": 3, "reductions": ()}, "at most 3 .*, this problem has 5"),
     "reductions": ((), {"reductions": "colour"}, "unknown reduction 'colour'"),
     "no reductions": ((), {"reductions": None}, r"pass \(\) to switch them off"),
     "time_limit": ((), {"time_limit": -1}, "time_limit must be a number of seconds >= 0, got -1"),

@@ -104,23 +104,23 @@ def test_exact_stops_at_one_place_for_any_number_of_threads():
     A = rng.integers(-9, 10, (23, 23))
     problem = bqp.BQP(A + A.T, rng.integers(-9, 10, 23))
     for arguments in ({"max_moves": 5 * 2**20}, {"target": -100.0}, {"max_moves": 2**20 + 7}):
-        first, second = (Exact().solve(problem, n_jobs=k, **arguments) for k in (1, 2))
+        first, second = (Exact(backend="enumeration").solve(problem, n_jobs=k, **arguments) for k in (1, 2))
         np.testing.assert_array_equal(first.x, second.x)
         assert first.n_moves == second.n_moves and first.status is second.status
         assert first.n_moves <= arguments.get("max_moves", 2**23)
 
 
 def test_exact_across_kernel_calls(monkeypatch):
-    monkeypatch.setattr("bqp.solvers.exact._LOW_BITS", 4)
+    monkeypatch.setattr("bqp.solvers._enumeration._LOW_BITS", 4)
     rng = np.random.default_rng(1)
     A = rng.integers(-9, 10, (11, 11))
     for c in (np.zeros(11), rng.integers(-9, 10, 11)):
         problem = bqp.BQP(A + A.T, c)
         energies = np.sort(problem.energy(_all(11)))
         for n_jobs in (1, 2):
-            solution = Exact().solve(problem, n_solutions=6, n_jobs=n_jobs)
+            solution = Exact(backend="enumeration").solve(problem, n_solutions=6, n_jobs=n_jobs)
             np.testing.assert_array_equal(problem.energy(solution.pool), energies[:6])
-            assert Exact().solve(problem, n_jobs=n_jobs).energy == energies[0]
+            assert Exact(backend="enumeration").solve(problem, n_jobs=n_jobs).energy == energies[0]
 
 
 def _all(n):

@@ -1,0 +1,271 @@
+"""Branch and bound with semidefinite bounds and clique cuts: the proof behind `Exact` beyond enumeration.
+
+The nodes are processed best bound first, in batches of 1, 2, 4, 8 whatever the number of threads, and committed in
+order; so the tree, and the answer, do not depend on it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import time
+import zipfile
+from concurrent.futures import ThreadPoolExecutor, wait
+from pathlib import Path
+
+import numpy as np
+
+from bqp.bounds.cliques import WIDTHS, CutPool
+from bqp.bounds.homogeneous import homogenise
+from bqp.errors import FormatError, ParameterError
+from bqp.problem import BQP
+from bqp.rounding import energy_grid
+from bqp.solution import Status
+from bqp.solvers._nodes import Node, Outcome, process_node
+from bqp.solvers.run import Run
+
+__all__ = ["search_tree"]
+
+_POLL_SECONDS = 0.05
+_BATCH = 8
+_SAVE_EVERY = 5.0  # seconds
+_START_MOVES = 2000  # of the tabu search before the tree, times n
+_FORMAT = "bqp branch and bound, version 1"
+
+
+def search_tree(
+    problem: BQP, run: Run, x0, seeds: np.random.SeedSequence, n_jobs: int, rtol: float, checkpoint: Path | None
+) -> None:
+    """Prove the optimum of a spin problem, or stop with the best assignment and the least open bound.
+
+    Parameters
+    ----------
+    problem : BQP, spin domain
+    run : Run
+        A node counts as a move.
+    x0 : ndarray of shape (n,), int8, or None
+    seeds, n_jobs
+        As in `Solver`.
+    rtol : float
+        Where energies have no grid, nodes are closed at this part of the incumbent's magnitude.
+    checkpoint : Path or None
+        Where the open nodes are kept; read if it exists, removed when the search is complete.
+    """
+    tree = _Tree(problem, run, rtol)
+    start_seed, node_seed = (int(child.generate_state(1)[0]) for child in seeds.spawn(2))
+    if checkpoint is not None and checkpoint.exists():
+        tree.load(checkpoint)
+    else:
+        _first_incumbent(problem, run, x0, start_seed, n_jobs)
+        tree.push(Node(-np.inf, 0, tree.root()))
+    if run.budget.target is not None and run.energy <= run.budget.target:
+        run.stop(Status.TARGET_REACHED)
+    saved = time.perf_counter()
+    with _single_threaded_blas(), ThreadPoolExecutor(max_workers=n_jobs) as executor:
+        size = 1
+        while tree.is_open and not run.stopping:
+            left = run.moves_left
+            if left == 0:
+                run.stop(Status.MAX_MOVES)
+                break
+            batch = tree.pop(size if left is None else min(size, left))
+            incumbent = tree.incumbent
+            futures = [
+                executor.submit(process_node, tree.A, node, incumbent, tree.slack, node_seed, lambda: run.stopping)
+                for node in batch
+            ]
+            with run.catching_interrupts():
+                pending = set(futures)
+                while pending:
+                    _, pending = wait(pending, timeout=_POLL_SECONDS)
+                    run.tick()
+            for node, future in zip(batch, futures):
+                tree.commit(node, future.result())
+            run.tick()
+            if run.budget.target is not None and run.energy <= run.budget.target and tree.is_open:
+                run.stop(Status.TARGET_REACHED)
+            if checkpoint is not None and time.perf_counter() - saved > _SAVE_EVERY:
+                tree.save(checkpoint)
+                saved = time.perf_counter()
+            size = min(2 * size, _BATCH)
+    if tree.is_open:
+        if checkpoint is not None:
+            tree.save(checkpoint)
+    else:
+        tree.close()
+        if run.status is not Status.STOPPED:  # who asked to stop is not called again
+            run.status = Status.OPTIMAL
+        if checkpoint is not None:
+            checkpoint.unlink(missing_ok=True)
+    run.stats.update(tree.statistics())
+
+
+class _Tree:
+    """Open nodes, the incumbent and the bound of a spin problem, on the homogenised matrix with spin 0 fixed to +1."""
+
+    def __init__(self, problem: BQP, run: Run, rtol: float):
+        self.problem, self.run = problem, run
+        A, self.constant = homogenise(problem)
+        self.is_homogenised = len(A) > problem.n
+        reference = len(A) - 1 if self.is_homogenised else int(np.argmax(np.abs(A).sum(axis=1)))
+        self.order = np.concatenate([[reference], np.delete(np.arange(len(A)), reference)])
+        self.A = np.ascontiguousarray(A[np.ix_(self.order, self.order)])
+        self.grid = energy_grid(problem)
+        self.rtol = rtol
+        self.heap: list[Node] = []
+        self.closed = np.inf  # least bound of a node that was pruned
+        self.numbers = 1
+        self.nodes = self.rounds = self.most_open = 0
+        self.root_bound = -np.inf
+        self.started_from = ""
+
+    # ---- assignments -------------------------------------------------------------------------------------------
+
+    def root(self) -> np.ndarray:
+        fixed = np.zeros(len(self.A), np.int8)
+        fixed[0] = 1
+        return fixed
+
+    def assignment(self, z: np.ndarray) -> np.ndarray:
+        spins = np.empty(len(z), np.int8)
+        spins[self.order] = z
+        return (spins[:-1] * spins[-1]).astype(np.int8) if self.is_homogenised else spins
+
+    # ---- the search --------------------------------------------------------------------------------------------
+
+    @property
+    def incumbent(self) -> float:
+        return self.run.energy - self.constant
+
+    @property
+    def slack(self) -> float:
+        """How far below the incumbent a bound may lie and still say that nothing better is there."""
+        if self.grid is not None:
+            return self.grid[1] * (1.0 - 1e-6)
+        return self.rtol * max(abs(self.incumbent), float(np.abs(self.A).max(initial=0.0)))
+
+    @property
+    def is_open(self) -> bool:
+        return bool(self.heap) and self.heap[0].bound < self.incumbent - self.slack
+
+    def push(self, node: Node) -> None:
+        heapq.heappush(self.heap, node)
+        self.most_open = max(self.most_open, len(self.heap))
+
+    def pop(self, count: int) -> list[Node]:
+        batch = []
+        while self.is_open and len(batch) < count:
+            batch.append(heapq.heappop(self.heap))
+        return batch
+
+    def commit(self, node: Node, outcome: Outcome) -> None:
+        self.run.n_moves += 1
+        self.nodes += 1
+        self.rounds += outcome.rounds
+        self.run.offer(self.assignment(outcome.z), outcome.energy + self.constant)
+        bound = max(node.bound, outcome.bound)
+        if node.number == 0:
+            self.root_bound = bound
+        if not outcome.children:
+            self.closed = min(self.closed, bound)
+        for child in outcome.children:
+            self.push(Node(bound, self.numbers, child, outcome.pool, outcome.V))
+            self.numbers += 1
+        self._prove()
+
+    def _prove(self) -> None:
+        least = min([self.closed, *(node.bound for node in self.heap[:1])])
+        self.run.prove(min(self.run.energy, self._raised(least + self.constant)))
+
+    def close(self) -> None:
+        """Nothing open can be better: the incumbent is proven."""
+        self.closed = min([self.closed, *(node.bound for node in self.heap)])
+        self.heap = []
+        self.run.prove(self.run.energy if self.grid is not None else min(self.run.energy, self.closed + self.constant))
+
+    def _raised(self, bound: float) -> float:
+        """The next energy that the data allow."""
+        if self.grid is None or not np.isfinite(bound):
+            return bound
+        origin, step = self.grid
+        position = (bound - origin) / step
+        return origin + step * float(np.ceil(position - 1e-6 * max(1.0, 1e-6 * abs(position))))
+
+    def statistics(self) -> dict:
+        return {
+            "method": "branch and bound", "nodes": self.nodes, "open_nodes": len(self.heap),
+            "most_open_nodes": self.most_open, "rounds": self.rounds, "root_gap": self.incumbent - self.root_bound,
+        }  # fmt: skip
+
+    # ---- checkpoints -------------------------------------------------------------------------------------------
+
+    def _fingerprint(self) -> str:
+        digest = hashlib.sha256(np.ascontiguousarray(self.A).tobytes())
+        digest.update(np.float64(self.constant).tobytes())
+        return digest.hexdigest()
+
+    def save(self, path: Path) -> None:
+        """Open nodes with their bounds, the incumbent, and one pool of cuts for all; replaced in one step."""
+        pool = next((node.pool for node in self.heap if node.pool is not None), CutPool())
+        arrays = {
+            "format": np.array(_FORMAT), "fingerprint": np.array(self._fingerprint()),
+            "fixed": np.array([node.fixed for node in self.heap], np.int8).reshape(-1, len(self.A)),
+            "bounds": np.array([node.bound for node in self.heap]),
+            "numbers": np.array([node.number for node in self.heap], np.int64),
+            "x": self.run.x, "counts": np.array([self.nodes, self.rounds, self.numbers, self.most_open], np.int64),
+            "values": np.array([self.closed, self.root_bound]),
+        }  # fmt: skip
+        for w in WIDTHS:
+            arrays[f"members{w}"], arrays[f"signs{w}"] = pool.members[w], pool.signs[w]
+            arrays[f"gamma{w}"] = pool.gamma[w]
+        partial = path.with_name(path.name + ".part")
+        with open(partial, "wb") as file:
+            np.savez(file, **arrays)
+        partial.replace(path)
+
+    def load(self, path: Path) -> None:
+        try:
+            with np.load(path, allow_pickle=False) as data:
+                arrays = {name: data[name] for name in data.files}
+            if str(arrays["format"]) != _FORMAT:
+                raise FormatError(f"{path} is no checkpoint of this version: {str(arrays['format'])!r}.")
+            same = str(arrays["fingerprint"]) == self._fingerprint()
+            pool = CutPool()
+            for w in WIDTHS:
+                pool.members[w], pool.signs[w] = arrays[f"members{w}"], arrays[f"signs{w}"]
+                pool.gamma[w] = arrays[f"gamma{w}"]
+            nodes, x = (arrays["bounds"], arrays["numbers"], arrays["fixed"]), arrays["x"]
+            counts, values = arrays["counts"].tolist(), arrays["values"].tolist()
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            if isinstance(error, FormatError):
+                raise
+            raise FormatError(f"{path} cannot be read as a checkpoint ({error}). Remove it to start afresh.") from error
+        if not same:
+            raise ParameterError(f"the checkpoint {path} belongs to another problem. Name another file, or remove it.")
+        self.run.offer(x)
+        self.nodes, self.rounds, self.numbers, self.most_open = counts
+        self.closed, self.root_bound = values
+        for bound, number, fixed in zip(*nodes):
+            self.push(Node(float(bound), int(number), fixed, pool))
+        self._prove()
+
+
+def _first_incumbent(problem: BQP, run: Run, x0, seed: int, n_jobs: int) -> None:
+    """A tabu search of a few tenths of a second: nearly always the optimum, which the tree then only proves."""
+    from bqp.solvers.tabu_search import TabuSearch
+
+    left = None if run.budget.time_limit is None else max(0.0, 0.25 * (run.budget.time_limit - run.elapsed))
+    found = TabuSearch().solve(
+        problem, max_moves=_START_MOVES * problem.n, time_limit=left, target=run.budget.target, x0=x0, rng=seed,
+        n_jobs=n_jobs,
+    )  # fmt: skip
+    run.offer(found.x)
+    if found.status is Status.STOPPED:
+        run.stop(Status.STOPPED)
+
+
+def _single_threaded_blas():
+    """Small matrices in several workers: threads inside BLAS only get in each other's way."""
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(limits=1, user_api="blas")
