@@ -335,7 +335,8 @@ def _image_shape(arrays, source, n_features, fail):
 
 def _features(arrays, source, is_image, fail):
     """Features as float32, decoded."""
-    X = arrays["X"].astype(np.float32)
+    with np.errstate(over="ignore"):  # infinity is told by its place later
+        X = arrays["X"].astype(np.float32)
     for key in ("offset", "scale"):
         if key in arrays and (arrays[key].dtype.kind not in "iuf" or arrays[key].size not in (1, X.shape[1])):
             fail(f"{key} must be one number or one per feature: its shape is {arrays[key].shape}.")

@@ -26,6 +26,7 @@ __all__ = [
     "print_json",
     "progress",
     "stoppable",
+    "take_column_names",
     "whole",
 ]
 
@@ -166,3 +167,11 @@ def load_model(path: Path) -> tuple[Any, Any]:
 
     model: Any = load(path)
     return model, model[-1] if hasattr(model, "steps") else model
+
+
+def take_column_names(model: Any) -> list[str] | None:
+    """Names of the columns that a loaded model was fitted to, which it forgets: what it gets next is matched here."""
+    names = getattr(model, "feature_names_in_", None)
+    for part in (model, *(step for _, step in getattr(model, "steps", ()))):
+        vars(part).pop("feature_names_in_", None)
+    return None if names is None else list(names)

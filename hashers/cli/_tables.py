@@ -1,8 +1,8 @@
 """Features and labels from npz, npy, csv and parquet files, block by block or whole.
 
-Csv and parquet: every column that is neither a label nor ignored is a feature; a parquet column may hold one list of
-numbers a row. Npz: the keys of `hashers.datasets.load` where the file has them, or a sparse matrix of
-`scipy.sparse.save_npz`. Npy: a two-dimensional array.
+Csv and parquet: every column that is neither a label nor ignored is a feature, or those that a model was fitted to, in
+its order; a parquet column may hold one list of numbers a row. Npz: the keys of `hashers.datasets.load` where the file
+has them, or a sparse matrix of `scipy.sparse.save_npz`. Npy: a two-dimensional array.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import zipfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from itertools import islice
 from pathlib import Path
@@ -37,6 +37,8 @@ class Table(ABC):
         Columns that are no features; patterns.
     only_labels : bool
         Whether the file (csv, parquet) may hold labels and nothing else.
+    wanted : sequence of str, optional
+        Names of the features, in order, for files whose columns have names; other columns are then no features.
 
     Attributes
     ----------
@@ -46,8 +48,15 @@ class Table(ABC):
         Rows; None where it takes a pass to know (csv).
     """
 
-    def __init__(self, path: Path, labels: str | None = None, ignore: tuple[str, ...] = (), only_labels: bool = False):
-        self.path, self.labels, self.ignore, self.only_labels = path, labels, ignore, only_labels
+    def __init__(
+        self,
+        path: Path,
+        labels: str | None = None,
+        ignore: tuple[str, ...] = (),
+        only_labels: bool = False,
+        wanted: Sequence[str] | None = None,
+    ):
+        self.path, self.labels, self.ignore, self.only_labels, self.wanted = path, labels, ignore, only_labels, wanted
         self.parts: dict[str, np.ndarray] = {}
         self.n: int | None = None
         self._inspect()
@@ -59,6 +68,10 @@ class Table(ABC):
     @abstractmethod
     def _blocks(self, rows: int | None) -> Iterator[tuple[Any, np.ndarray | None]]:
         """Yield features (m, d) and the labels (m, L) that stand in columns of the same file, if any."""
+
+    def feature_names(self) -> list[str] | None:
+        """Names of the features that were read last; None where columns have none, or not each its own."""
+        return None
 
     def blocks(self, rows: int | None = None) -> Iterator[np.ndarray]:
         """Yield blocks of features, (m, d)."""
@@ -100,7 +113,9 @@ class Table(ABC):
         return None if self.labels is None else _label_file(self.labels, self.path)
 
 
-def open_table(path: Path, labels: str | None = None, ignore: str | None = None) -> Table:
+def open_table(
+    path: Path, labels: str | None = None, ignore: str | None = None, wanted: Sequence[str] | None = None
+) -> Table:
     """Open a file of features by its suffix.
 
     Parameters
@@ -110,6 +125,8 @@ def open_table(path: Path, labels: str | None = None, ignore: str | None = None)
         A file, ``FILE`` or ``FILE:NAME``; or names or patterns of columns (csv, parquet), or a key (npz).
     ignore : str, optional
         Names or patterns of columns, separated by commas.
+    wanted : sequence of str, optional
+        Names of the features that a model was fitted to; columns with names are then matched by them.
 
     Raises
     ------
@@ -128,7 +145,7 @@ def open_table(path: Path, labels: str | None = None, ignore: str | None = None)
     ignored = tuple(word.strip() for word in ignore.split(",")) if ignore else ()
     if ignored and kind in (_Npz, _Npy):
         raise ValueError(f"--ignore names columns, which {path} does not have.")
-    return kind(path, labels, ignored)
+    return kind(path, labels, ignored, wanted=wanted)
 
 
 def _rows_of(rows, n_features, itemsize=8):
@@ -249,6 +266,20 @@ def _npy_header(file):
 class _Columns(Table):
     """What csv and parquet share: which columns are labels, which features."""
 
+    _has_head = True
+    _columns: list[str]
+    _feature_columns: list[int]
+
+    def feature_names(self):
+        if not self._has_head:
+            return None
+        names = [name for k in self._feature_columns for name in self._names_in(k)]
+        return names if len(set(names)) == len(names) else None
+
+    def _names_in(self, k):
+        """Names of the features in column k."""
+        return [self._columns[k]]
+
     def _choose(self, columns):
         """Positions of label columns and of feature columns."""
         labels, self._from_columns = [], False
@@ -257,9 +288,34 @@ class _Columns(Table):
             self._from_columns = True
         ignored = set(_matching(columns, self.ignore, f"{self.path}: --ignore"))
         features = [k for k in range(len(columns)) if k not in ignored and k not in set(labels)]
+        if self.wanted is not None and self._has_head and not self.only_labels:
+            return labels, self._matched(columns, features)
         if not features and not self.only_labels:
             raise ValueError(f"{self.path} has no columns left for features.")
         return labels, features
+
+    def _matched(self, columns, features):
+        """Positions of the wanted columns, in the order of the model."""
+        wanted = list(dict.fromkeys(_column_of(name, columns) for name in self.wanted or ()))
+        places = {}
+        for k in features:
+            places.setdefault(columns[k], []).append(k)
+        missing = [name for name in wanted if name not in places]
+        if missing:
+            hidden = [name for name in missing if name in columns]
+            if hidden:
+                raise ValueError(
+                    f"{self.path}: the model was fitted to column {hidden[0]!r}, which --labels or --ignore names. "
+                    "Leave it out there."
+                )
+            raise ValueError(
+                f"{self.path} lacks {len(missing)} of the {len(wanted)} columns that the model was fitted to: "
+                f"{_some(missing)}. It has {_some(columns)}. Name its columns as in the data of fit."
+            )
+        double = next((name for name in wanted if len(places[name]) > 1), None)
+        if double is not None:
+            raise ValueError(f"{self.path} has two columns {double!r}, which the model was fitted to. Rename one.")
+        return [places[name][0] for name in wanted]
 
     def _outside_labels(self):
         return None if self._from_columns else super()._outside_labels()
@@ -345,6 +401,11 @@ class _Parquet(_Columns):
         if self.n == 0:
             raise ValueError(f"{self.path} has no rows.")
         self._label_columns, self._feature_columns = self._choose(self._columns)
+        self._widths: dict[int, int] = {}  # of the columns that hold lists, once read
+
+    def _names_in(self, k):
+        name = self._columns[k]
+        return [name] if k not in self._widths else [f"{name}[{j}]" for j in range(self._widths[k])]
 
     def _blocks(self, rows):
         step = rows or max(1, BLOCK_BYTES // (64 * len(self._columns)))
@@ -367,6 +428,7 @@ class _Parquet(_Columns):
             width = len(values) // max(1, len(column))
             if column.null_count or values.dtype.kind not in "biuf" or any(len(row) != width for row in column):
                 raise ValueError(f"{self.path}: the lists of column {name!r} must be numbers, as many in every row.")
+            self._widths[k] = width
             return values.reshape(len(column), width)
         values = column.to_numpy(zero_copy_only=False)
         if values.dtype.kind not in "biuf":
@@ -375,6 +437,17 @@ class _Parquet(_Columns):
                 "feature."
             )
         return values[:, None]
+
+
+def _column_of(name, columns):
+    """The column that a feature comes from: itself, or the list it is an entry of, ``NAME[3]``."""
+    head = name.rpartition("[")[0]
+    return head if name not in columns and name.endswith("]") and head in columns else name
+
+
+def _some(names):
+    """A few names, for messages."""
+    return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
 
 
 def _is_number(cell):
@@ -393,8 +466,7 @@ def _matching(columns, patterns, what):
             k for k, name in enumerate(columns) if fnmatchcase(name, pattern)
         ]
         if not found:
-            shown = ", ".join(columns[:8]) + (", ..." if len(columns) > 8 else "")
-            raise ValueError(f"{what}: there is no column {pattern!r}, and no such file. Columns: {shown}.")
+            raise ValueError(f"{what}: there is no column {pattern!r}, and no such file. Columns: {_some(columns)}.")
         chosen += [k for k in found if k not in chosen]
     return chosen
 

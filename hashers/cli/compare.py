@@ -32,7 +32,9 @@ def methods_help():
 
 
 def compare(
-    dataset: Annotated[str, typer.Option(help="Name of a data set, or the path of an .npz file.")] = "digits",
+    dataset: Annotated[
+        str, typer.Option(help="Name of a data set, or the path of an npz, npy, csv or parquet file.")
+    ] = "digits",
     methods: Annotated[
         str,
         typer.Option(help=methods_help()),
@@ -55,16 +57,25 @@ def compare(
     jobs: Annotated[int, typer.Option(help="Threads; -1 for one a core.")] = 1,
     data: Annotated[Path | None, typer.Option(help="Folder or .npz file that holds the data set.")] = None,
     train: Annotated[int | None, typer.Option(help="Fit to that many training rows only.")] = None,
+    labels: Annotated[
+        str | None, typer.Option(metavar="FILE|COLUMNS|KEY", help="Labels of a file, as in hashers fit.")
+    ] = None,
+    ignore: Annotated[str | None, typer.Option(metavar="COLUMNS", help="Columns that are no features.")] = None,
+    queries: Annotated[
+        int | None,
+        typer.Option(help="Queries to draw from a file that names none; by default a tenth, at most 1,000."),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a list of rows as JSON on stdout, nothing else.")
     ] = False,
 ):
     """Learn codes, fit hash functions, measure retrieval; print a table and write a report.
 
-    Queries are held out. A database item is relevant to a query if both have the same label, or one label in common.
-    Items at equal Hamming distance are averaged over all their orders. Ctrl-C keeps the rows finished so far.
+    Queries are held out: those of the data set, or a tenth of the rows of a file that names none. A database item is
+    relevant to a query if both have the same label, or one label in common. Items at equal distance are averaged over
+    all their orders. Ctrl-C keeps the rows finished so far.
     """
-    from hashers import datasets
+    from hashers.cli._tasks import dataset_of
     from hashers.compare import Comparison
 
     check_jobs(jobs)
@@ -73,7 +84,7 @@ def compare(
     if report is not None:
         _make_folder(report)  # before the work, not after it
     comparison = Comparison(
-        datasets.load(dataset, path=data),
+        dataset_of(dataset, data, labels, ignore, queries),
         methods=names(methods, "--methods"),
         bits=[whole(word, "--bits") for word in names(bits, "--bits")],
         functions=names(functions, "--functions"),

@@ -9,7 +9,15 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from hashers.cli._shared import check_output, load_model, print_facts, print_json, progress, stoppable
+from hashers.cli._shared import (
+    check_output,
+    load_model,
+    print_facts,
+    print_json,
+    progress,
+    stoppable,
+    take_column_names,
+)
 from hashers.cli._tables import open_table
 
 __all__ = ["encode"]
@@ -36,8 +44,8 @@ def encode(
 ):
     """Hash every row of a file.
 
-    DATA is read and hashed in blocks: memory does not grow with its length. CODES appears when complete; Ctrl-C leaves
-    no file.
+    DATA is read and hashed in blocks: memory does not grow with its length. Columns with names (csv, parquet) are
+    matched with those that the model was fitted to. CODES appears when complete; Ctrl-C leaves no file.
     """
     from hashers.index import CodeWriter, save_codes
 
@@ -45,7 +53,7 @@ def encode(
     if block is not None and block < 1:
         raise ValueError(f"--block must be at least 1: {block}.")
     hasher, last = load_model(model)
-    table = open_table(data, labels, ignore)
+    table = open_table(data, labels, ignore, take_column_names(hasher))
     if rows != "all" and rows not in table.parts:
         raise ValueError(
             f"--rows must be all, or a part that {data} has ({', '.join(table.parts) or 'none'}): {rows!r}."

@@ -9,7 +9,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from hashers.cli._shared import check_jobs, load_model, names, print_json, progress, stoppable, whole
+from hashers.cli._shared import check_jobs, load_model, names, print_json, progress, stoppable, take_column_names, whole
 from hashers.cli._tables import open_table
 
 __all__ = ["evaluate"]
@@ -58,12 +58,13 @@ def evaluate(
     if database not in ("hashed", "learned"):
         raise ValueError(f"--database must be hashed or learned: {database!r}.")
     hasher, last = load_model(model)
+    columns = take_column_names(hasher)
     weights = getattr(last, "weights_", None)
     if weighted and weights is None:
         raise ValueError(f"--weighted: {model} has no weights of bits.")
     with stoppable("nothing was measured"):
         (X_query, y_query), (X_database, y_database) = _sides(
-            data, queries, labels, query_labels, ignore, database == "learned"
+            data, queries, labels, query_labels, ignore, columns, database == "learned"
         )
         if database == "learned":
             B_database = _learned(last, X_database, data)
@@ -87,9 +88,9 @@ def evaluate(
         sys.stdout.write(f"{result}\n")
 
 
-def _sides(data, queries, labels, query_labels, ignore, learned):
+def _sides(data, queries, labels, query_labels, ignore, columns, learned):
     """Features and labels of the queries and of the database."""
-    table = open_table(data, labels, ignore)
+    table = open_table(data, labels, ignore, columns)
     if queries is None and "query" not in table.parts:
         raise ValueError(f"{data} names no queries (a key `query` of an npz file): pass --queries FILE.")
     X, y = table.read_labelled()
@@ -100,7 +101,7 @@ def _sides(data, queries, labels, query_labels, ignore, learned):
     if queries is None:
         chosen = table.parts["query"]
         return (X[chosen], y[chosen]), database
-    other = open_table(queries, labels if query_labels is None else query_labels, ignore)
+    other = open_table(queries, labels if query_labels is None else query_labels, ignore, columns)
     return other.read_labelled(), database
 
 

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
 
 from hashers.cli._shared import check_jobs, check_output, console, print_facts, print_json, stoppable
@@ -79,6 +80,8 @@ def fit(
         hasher.fit(X, y)
         seconds = time.perf_counter() - began
         if not interrupted:
+            if (names := table.feature_names()) is not None:
+                hasher.feature_names_in_ = np.array(names, dtype=object)
             hasher.set_params(**({"verbose": 0} if "verbose" in hasher.get_params() else {}))
             save(hasher, model)
     result = getattr(hasher, "result_", None)

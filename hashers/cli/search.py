@@ -11,7 +11,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from hashers.cli._shared import check_jobs, check_output, load_model, print_json, stoppable
+from hashers.cli._shared import check_jobs, check_output, load_model, print_json, stoppable, take_column_names
 from hashers.cli._tables import open_table
 
 __all__ = ["search"]
@@ -93,7 +93,7 @@ def _queries(path, model, asymmetric, n_bits, open_options):
             raise ValueError(f"{path} holds codes of {found.n_bits} bits, the database of {n_bits}: hash both alike.")
         return found.packed
     hasher = load_model(model)[0]
-    blocks = open_table(path, *open_options).blocks()
+    blocks = open_table(path, open_options[0], open_options[1], take_column_names(hasher)).blocks()
     sides = np.concatenate([(hasher.decision_function if asymmetric else hasher.transform)(X) for X in blocks])
     if sides.shape[1] != n_bits:
         raise ValueError(f"{model} gives {sides.shape[1]} bits, the database has {n_bits}: hash both alike.")
