@@ -8,6 +8,7 @@ from bqp.solvers.exact import Exact
 from bqp.solvers.graph_cut import GraphCut
 from bqp.solvers.semidefinite import Semidefinite
 from bqp.solvers.simulated_annealing import SimulatedAnnealing
+from bqp.solvers.spectral import Spectral
 from bqp.solvers.tabu_search import TabuSearch
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Semidefinite",
     "SimulatedAnnealing",
     "Solver",
+    "Spectral",
     "TabuSearch",
 ]
 
@@ -30,6 +32,7 @@ REGISTRY: dict[str, type[Solver]] = {
         TabuSearch,
         SimulatedAnnealing,
         GraphCut,
+        Spectral,
         BoxRelaxation,
         AugmentedLagrangian,
         Semidefinite,

@@ -143,7 +143,7 @@ class GraphCut(Solver):
 
         def descended(x: np.ndarray) -> np.ndarray:
             walk = storage.start(x)
-            walk.descend_greedy(_DESCENT_MOVES + 4 * part.n)
+            walk.sink(np.iinfo(np.int64).max, lambda: run.stopping, [0])
             return walk.x[: part.n].copy()
 
         def walk(k, rng, cap, abort):
