@@ -212,6 +212,10 @@ def bound(
     method: Annotated[
         str, typer.Option(help="auto, or a name that `bqp bound` lists when it does not know it.")
     ] = "auto",
+    option: Annotated[
+        list[str] | None,
+        typer.Option(help="Setting of the method as key=value; may be repeated.", show_default=False),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Compute a proven bound on the objective: below it for a minimum, above it for a maximum."""
@@ -219,10 +223,11 @@ def bound(
 
     import bqp
 
+    options = _options(option or [])
     problem = bqp.read(file, format, index)
     started = time.perf_counter()
     with _waiting(f"{file.name}: bounding"):
-        found = bqp.lower_bound(problem, method=method)
+        found = bqp.lower_bound(problem, method=method, **options)
     record = {
         "file": str(file),
         "n": problem.n,

@@ -14,7 +14,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from bqp.bounds.homogeneous import DENSE_UP_TO, Homogeneous, evaluation_rounding, homogeneous, lowered
+from bqp.bounds.homogeneous import Homogeneous, evaluation_rounding, lowered
+from bqp.bounds.storages import DENSE_UP_TO, homogeneous
 from bqp.bounds.trivial import trivial_bound
 from bqp.errors import BackendNotFound, ParameterError, ProblemError
 from bqp.forms import Dense, Form, Sparse, Sum
@@ -78,7 +79,7 @@ def semidefinite_bound(
     Raises
     ------
     ProblemError
-        Too large to be factorised (see `bqp.bounds.homogeneous`).
+        Too large to be factorised (see `bqp.bounds.storages`).
     ParameterError, BackendNotFound
         A wrong option; cvxpy is not installed.
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from bqp.bounds.homogeneous import DENSE_UP_TO, evaluation_rounding, homogeneous, lowered
+from bqp.bounds.homogeneous import evaluation_rounding, lowered
+from bqp.bounds.storages import DENSE_UP_TO, homogeneous
 from bqp.problem import BQP
 from bqp.solution import Bound
 
@@ -35,7 +36,7 @@ def spectral_bound(problem: BQP, *, dense_up_to: int = DENSE_UP_TO) -> Bound:
     Raises
     ------
     ProblemError
-        Too large to be factorised (see `bqp.bounds.homogeneous`).
+        Too large to be factorised (see `bqp.bounds.storages`).
 
     Notes
     -----

@@ -94,8 +94,8 @@ class Semidefinite(Solver):
     def _relax(self, problem: BQP, run: Run, seed: np.random.SeedSequence) -> np.ndarray:
         """Unit vectors of the relaxation, after its bound has been shown to the run."""
         from bqp.bounds import raised_to_grid
-        from bqp.bounds.homogeneous import DENSE_UP_TO, homogeneous
         from bqp.bounds.semidefinite import Mixing
+        from bqp.bounds.storages import DENSE_UP_TO, homogeneous
 
         dense_up_to = DENSE_UP_TO if self.certify else problem.n + 1
         try:

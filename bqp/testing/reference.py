@@ -22,6 +22,7 @@ __all__ = [
     "energy_of",
     "exact_energy",
     "flip_bits",
+    "mixing_sweep",
     "optimum",
     "solve_codes",
     "swap_codes",
@@ -221,3 +222,12 @@ def solve_codes(value, B, counted, bits, places, starts) -> tuple[np.ndarray, in
         if not was or value(best, counted) < value(B, counted):
             B, replaced = best, replaced + 1
     return B, replaced
+
+
+def mixing_sweep(A, V, omega=0.0) -> None:
+    """One sweep of the mixing method over unit rows of V, in place, each turned by w = -(1 + omega) g/|g| - omega v."""
+    for i in range(len(A)):
+        g = A[i] @ V
+        if np.linalg.norm(g) > 0:
+            w = -(1 + omega) * g / np.linalg.norm(g) - omega * V[i]
+            V[i] = w / np.linalg.norm(w)

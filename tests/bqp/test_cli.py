@@ -206,6 +206,15 @@ def test_bound(run, ring, biq, method):
     assert code == 0 and "no objective is higher" in out
 
 
+def test_bound_takes_options(run, hard):
+    rough, fine = (
+        parse(run("bound", hard, "--method", "semidefinite", "--option", f"max-sweeps={sweeps}", "--json"))["bound"]
+        for sweeps in (2, 200)
+    )
+    assert rough > fine
+    assert "it takes dense_up_to" in failure(run("bound", hard, "--method", "spectral", "--option", "rank=3"))
+
+
 def test_compare_json(run, ring, biq):
     rows = parse(run("compare", ring, biq, "--solvers", "exact,tabu_search", "--max-moves", 1000, "--json"))
     assert [(row["file"], row["solver"]) for row in rows] == [

@@ -10,18 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bqp
-from bqp.bounds import homogeneous as module
+from bqp.bounds import storages
 from bqp.bounds.definite import CapacitanceProof, cholesky_proof, lowest_ritz_value, lu_proof
-from bqp.bounds.homogeneous import (
-    DenseHomogeneous,
-    SparseHomogeneous,
-    StructuredHomogeneous,
-    dual_bound,
-    homogeneous,
-    homogenise,
-)
+from bqp.bounds.homogeneous import dual_bound, homogenise
 from bqp.bounds.semidefinite import Mixing, semidefinite_bound
 from bqp.bounds.spectral import spectral_bound
+from bqp.bounds.storages import DenseHomogeneous, SparseHomogeneous, StructuredHomogeneous, homogeneous
 from bqp.forms import Grouped, LowRank, Sparse, Sum
 from bqp.kernels.levels import level_width
 from bqp.kernels.mixing import mixing_sweep
@@ -178,14 +172,6 @@ def test_any_dual_vector_gives_a_valid_bound(problem, data):
 # ---- sweeps ----------------------------------------------------------------------------------------------------------
 
 
-def plain_sweep(A, V, omega):
-    for i in range(len(A)):
-        g = A[i] @ V
-        if np.linalg.norm(g) > 0:
-            v = -(1 + omega) * g / np.linalg.norm(g) - omega * V[i]
-            V[i] = v / np.linalg.norm(v)
-
-
 @settings(max_examples=50)
 @given(problem=problems(7, 2, STRUCTURED + ("sum",)), omega=st.sampled_from([0.0, 0.7, 0.9]), seed=st.integers(0, 9))
 def test_sweeps_are_the_plain_ones_and_never_rise(problem, omega, seed):
@@ -202,7 +188,7 @@ def test_sweeps_are_the_plain_ones_and_never_rise(problem, omega, seed):
             order[: problem.n] = matrix.order
         expected, V, norms = start.copy(), start.copy(), np.zeros(matrix.n)
         permuted = expected[order]
-        plain_sweep(A[np.ix_(order, order)], permuted, omega)
+        reference.mixing_sweep(A[np.ix_(order, order)], permuted, omega)
         expected[order] = permuted
         before = np.sum(A * (start @ start.T))
         decrease = matrix.sweeper(V, norms)(omega) * matrix.scale
@@ -221,7 +207,7 @@ def test_blocks_make_the_sweep_of_the_plain_kernel(number):
     V /= np.linalg.norm(V, axis=1, keepdims=True)
     W, norms, others = V.copy(), np.zeros(150, number), np.zeros(150, number)
     first = mixing_sweep(A, V, norms, 0.7)
-    second = module._dense_sweeper(A, W, others)(0.7)
+    second = storages._dense_sweeper(A, W, others)(0.7)
     rtol = 1e-3 if number == np.float32 else 1e-10
     np.testing.assert_allclose(V, W, atol=rtol)
     np.testing.assert_allclose(norms, others, rtol=rtol)
@@ -383,3 +369,41 @@ def test_options():
     assert semidefinite_bound(problem, rank=1).certificate["V"].shape == (20, 1)
     fine = semidefinite_bound(problem, rtol=1e-9)
     assert gap(fine) <= 1e-7
+    for method, options in (("auto", {"sweeps": 3}), ("spectral", {"rtol": 1e-3}), ("trivial", {"rank": 2})):
+        with pytest.raises(bqp.ParameterError, match="unknown option"):
+            bqp.lower_bound(problem, method=method, **options)
+    assert bqp.lower_bound(problem, max_sweeps=2).value <= bqp.lower_bound(problem).value
+
+
+def test_large_sums_of_unlike_parts_are_bounded_part_by_part():
+    rng = np.random.default_rng(7)
+    n = 60
+    low_rank = LowRank(rng.integers(-3, 4, (n, 3)).astype(np.int8))
+    pairs = Sparse(sp.csr_array(glass(n, 0.05)))
+    problem = bqp.BQP(Sum([low_rank, pairs]), rng.integers(-9, 10, n), 5.0)
+    whole = semidefinite_bound(problem)
+    parts = semidefinite_bound(problem, dense_up_to=40)
+    alone = semidefinite_bound(bqp.BQP(low_rank, problem.c, 5.0)).value + semidefinite_bound(bqp.BQP(pairs)).value
+    assert parts.value == pytest.approx(alone, rel=1e-6) and parts.value <= whole.certificate["relaxation"]
+    assert len(parts.certificate["parts"]) == 2 and whole.certificate["sweeps"] > 0
+    with pytest.raises(bqp.ProblemError, match="up to n = 40"):  # a part that is dense is dense
+        homogeneous(bqp.BQP(Sum([low_rank, bqp.forms.Dense(glass(n))])), dense_up_to=40)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_parts_by_themselves_are_valid(seed):
+    rng = np.random.default_rng(seed)
+    n = 10
+    low_rank = LowRank(rng.integers(-3, 4, (n, 2)).astype(np.int8), rng.integers(-3, 4, 2).astype(float))
+    problem = bqp.BQP(Sum([low_rank, Sparse(sp.csr_array(glass(n, 0.2, seed)))]), rng.integers(-9, 10, n))
+    bound = semidefinite_bound(problem, dense_up_to=5)
+    assert "parts" in bound.certificate
+    assert bound.value <= problem.energy(reference.all_assignments(n)).min()
+
+
+def test_auto_looks_at_the_roof_dual_of_thin_problems():
+    """A frustrated ring of strong linear terms: the roof dual is exact, the relaxation of the ring alone is not."""
+    ring = np.roll(np.eye(5), 1, axis=1)
+    problem = bqp.BQP(Sparse(sp.csr_array(ring + ring.T)), [0.7, 0.0, 0.0, 0.0, 0.0])
+    best = max(bqp.lower_bound(problem, method=method).value for method in ("roof_dual", "semidefinite", "trivial"))
+    assert bqp.lower_bound(problem).value == best

@@ -67,7 +67,7 @@ def test_without_a_proof():
 
 
 def test_too_large_to_prove(monkeypatch):
-    monkeypatch.setattr("bqp.bounds.homogeneous.DENSE_UP_TO", 20)
+    monkeypatch.setattr("bqp.bounds.storages.DENSE_UP_TO", 20)
     problem = bqp.BQP(Sparse(sp.csr_array(glass(350, 0.02))))
     with pytest.raises(bqp.ProblemError, match="certify=False"):
         Semidefinite().solve(problem, rng=0)
