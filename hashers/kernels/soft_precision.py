@@ -5,6 +5,8 @@ Distances are real numbers in [0, q]; an item at distance d counts 1 - (d - floo
 continuous form, is then piecewise smooth in d.
 """
 
+import numpy as np
+
 from bqp.kernels._jit import jit_kernel
 
 __all__ = ["soft_average_precision"]
@@ -13,7 +15,7 @@ TINY = 1e-9
 
 
 @jit_kernel(fastmath=True)
-def soft_average_precision(distances, relevant, total, found, precision, gradient):
+def soft_average_precision(distances, relevant, n_bits, precision, gradient):
     """Write average precision of each query and its derivative by each distance.
 
     AP = (1 / R) sum_d r_d (2 R_{<d} + r_d) / (2 N_{<d} + n_d), with n_d items and r_d relevant ones at distance d.
@@ -21,36 +23,48 @@ def soft_average_precision(distances, relevant, total, found, precision, gradien
     Parameters
     ----------
     distances : ndarray of shape (n_query, n_database), float32
-        In [0, q].
+        In [0, n_bits].
     relevant : ndarray of shape (n_query, n_database), bool
-    total, found : ndarray of shape (q + 2,), float64
-        Written: scratch.
+    n_bits : int
     precision : ndarray of shape (n_query,), float64
         Written; 0 for a query without relevant items.
     gradient : ndarray of shape (n_query, n_database), float32
         Written; derivative of the precision of the row's query.
+
+    Notes
+    -----
+    Irrelevant items and relevant ones have tables side by side, so that neither pass branches on what an item is, and
+    items with odd and even numbers have tables of their own: neighbours often fall into one bin, and the second would
+    wait for the first.
     """
-    size = len(total)
+    size = n_bits + 2
+    count, rest = np.empty((2, 2 * size)), np.empty((2, 2 * size))
+    total, found = np.empty(size), np.empty(size)
+    slope = np.empty(2 * size, dtype=np.float32)
+    n_database = distances.shape[1]
     for a in range(distances.shape[0]):
-        for d in range(size):
-            total[d] = 0.0
-            found[d] = 0.0
-        for j in range(distances.shape[1]):
+        count[:] = 0.0
+        rest[:] = 0.0
+        for j in range(n_database):
             low = int(distances[a, j])
-            part = distances[a, j] - low
-            total[low] += 1.0 - part
-            total[low + 1] += part
-            if relevant[a, j]:
-                found[low] += 1.0 - part
-                found[low + 1] += part
+            place = low + size * relevant[a, j]
+            count[j & 1, place] += 1.0
+            rest[j & 1, place] += distances[a, j] - low
         items = 0.0
         hits = 0.0
         for d in range(size):
+            others = count[0, d] + count[1, d] - rest[0, d] - rest[1, d]
+            at = size + d
+            found[d] = count[0, at] + count[1, at] - rest[0, at] - rest[1, at]
+            if d:
+                others += rest[0, d - 1] + rest[1, d - 1]
+                found[d] += rest[0, at - 1] + rest[1, at - 1]
+            total[d] = others + found[d]
             items += total[d]
             hits += found[d]
         if hits <= 0.0:
             precision[a] = 0.0
-            for j in range(distances.shape[1]):
+            for j in range(n_database):
                 gradient[a, j] = 0.0
             continue
         value = 0.0
@@ -69,9 +83,8 @@ def soft_average_precision(distances, relevant, total, found, precision, gradien
             later += 2.0 * r / denominator
             later_squared += 2.0 * r * ratio / denominator
         precision[a] = value / hits
-        for j in range(distances.shape[1]):
-            low = int(distances[a, j])
-            slope = total[low + 1] - total[low]
-            if relevant[a, j]:
-                slope += found[low + 1] - found[low]
-            gradient[a, j] = slope
+        for d in range(size - 1):
+            slope[d] = total[d + 1] - total[d]
+            slope[size + d] = slope[d] + found[d + 1] - found[d]
+        for j in range(n_database):
+            gradient[a, j] = slope[int(distances[a, j]) + size * relevant[a, j]]

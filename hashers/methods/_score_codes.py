@@ -126,8 +126,7 @@ class ScoreSpace:
         n_database = min(BATCH[1], len(rows) - n_query)
         length = rate * np.sqrt(np.mean(P[:-1] ** 2))
         momentum, size, total = np.zeros_like(P), np.zeros(n_bits), np.zeros(P.shape)
-        scratch, precision = (np.empty(n_bits + 2), np.empty(n_bits + 2)), np.empty(n_query)
-        slopes = np.empty((n_query, n_database), np.float32)
+        precision, slopes = np.empty(n_query), np.empty((n_query, n_database), np.float32)
         course = np.empty(n_steps)
         with threadpool_limits(1):
             for step in range(n_steps):
@@ -136,7 +135,7 @@ class ScoreSpace:
                 U, V = np.tanh(self.points[query] @ P), np.tanh(self.points[database] @ P)
                 distances = np.clip((n_bits - U @ V.T) / 2, 0, n_bits)
                 relevant = self.relevant[self.groups[query]][:, self.groups[database]]
-                soft_average_precision(distances, relevant, *scratch, precision, slopes)
+                soft_average_precision(distances, relevant, n_bits, precision, slopes)
                 course[step] = precision.mean()
                 at_query, at_database = (slopes @ V) * (1 - U * U), (slopes.T @ U) * (1 - V * V)
                 gradient = self.points[query].T @ at_query + self.points[database].T @ at_database  # times -2 n_query

@@ -14,36 +14,39 @@ import numpy as np
 from sklearn.base import clone
 
 from hashers.base import Hasher, _seed_unset
+from hashers.functions import KernelFunction
 from hashers.functions.base import as_function
 from hashers.methods._score_codes import ScoreSpace
+from hashers.methods._score_search import search
 from hashers.targets import confusion_similarity, label_vectors, out_of_fold_scores
 
 __all__ = ["FeatureAwareHash"]
 
-RATES = (0.1, 0.3)
 SHARES = (1.0, 0.5, 0.0)
-N_PARTS, MANY_POINTS, MOST_HELD_OUT = 4, 3000, 3000
-"""Parts of the training points; each is held out in turn, from MANY_POINTS on only two of them."""
 
-CLEARLY = 2
-"""Standard errors by which an ascent must beat the best start on held-out points."""
+N_ANCHORS = 2000
+"""Anchors of the default function."""
 
-FEWEST_POINTS = 20
-"""Points below which nothing is held out, and the codes are those of the labels."""
+FEW_GROUPS, MOST_GROUPS = 100, 1000
+"""Groups up to which every code learner gives a start, and up to which those do that learn from pairs of groups."""
 
-MOST_GROUPS = 1000
-"""Groups up to which codes are learned from pairs of them; beyond, only codes that predict labels."""
+ALPHAS = (0.5, 0.0)
+"""Exponents, beside 1, of the number of points of a group as its weight."""
+
+UNEVEN = 2
+"""How much larger the largest group is than the smallest where these weights are tried."""
 
 
 class FeatureAwareHash(Hasher):
     """Codes that raise the average precision of out-of-fold hash codes.
 
-    1. Out-of-fold scores F of every label, from the function itself. 2. Class codes from labels, from out-of-fold
-    confusions, and (label sets) codes that predict the labels, as starts. 3. From each, the projection P of scores to
-    bits is improved by stochastic ascent of the average precision of tanh(F P), on scores of one part of the training
-    points; the other part chooses the start, how far to go, and whether to keep P, its class codes, or their middle.
-    4. P is improved again on all points, and the function is fitted: to the targets that P gives each label or, where
-    the function takes codes only, to class codes.
+    1. Scores F of every label for points that the function has not seen: leave-one-out in closed form, or out of
+    fold. 2. Class codes as starts: from labels (groups of n_g points weighted by n_g, and where groups differ in size
+    by n_g^0.5 and n_g^0 too), from confusions of F, and from other learners. 3. From the best start, the projection P
+    of scores to bits is improved by stochastic ascent of the average precision of tanh(F P), on one part of the
+    training points; the other part chooses whether and how far to go, and whether to keep P, its class codes, or their
+    middle. 4. The best starts are improved so on all points, the best result is taken, and the function is fitted: to
+    the targets that P gives each label or, where the function takes codes only, to class codes.
 
     Parameters
     ----------
@@ -51,13 +54,14 @@ class FeatureAwareHash(Hasher):
         Code length.
     function : HashFunction or classifier, optional
         As in `TSH`. Functions that take targets (`KernelFunction`, ``LinearFunction(solver="ridge")``, scikit-learn
-        regressors) get real ones; any other is fitted to class codes chosen by the scores of `scorer`.
+        regressors) get real ones; any other is fitted to class codes chosen by the scores of `scorer`. Default:
+        ``KernelFunction(n_anchors=2000)``, twice the usual anchors.
     scorer : HashFunction or classifier, optional
-        Gives the out-of-fold scores. Default: `function` where it takes targets, else `KernelFunction()`.
+        Gives the out-of-fold scores. Default: `function` where it takes targets, else the default function.
     n_folds : int
-        Folds of the out-of-fold scores, at least 2.
+        Folds of the out-of-fold scores, at least 2; `KernelFunction` leaves out one point at a time instead.
     n_steps : int
-        Steps of an ascent; 0 keeps the codes of the labels.
+        Steps of an ascent; 0 keeps the best start.
     n_jobs : int, optional
         Threads of the code learners and of the evaluation; the result does not depend on it.
     random_state : int, RandomState instance or None
@@ -72,10 +76,13 @@ class FeatureAwareHash(Hasher):
     codes_ : ndarray of shape (n_samples, n_bits), int8
         Codes of perfect scores: one a class or label set; an unlabelled point has the code that the function gives it.
     selection_ : list of dict
-        What was compared: ``start`` ("labels", "confusion", "sdh"), ``rate`` (of the ascent; 0 without one), ``share``
-        (1 real targets, 0 class codes), ``map`` (of out-of-fold codes of held-out training points), ``gain`` (over the
-        best start, in standard errors of the paired difference; None, like ``map``, below 20 points), ``chosen``.
-        Ascents from the start that loses are judged on half of the held-out points.
+        What was compared. ``start``: "labels" ("labels^0.5" and "labels^0" by the weights), "sdh", "confusion", "hbmp",
+        "lfh". ``rate`` of the ascent, 0 without one. ``share``: 1 real targets, 0 class codes. ``map``: of codes of
+        training points, with scores that have not seen them; by an ascent on other points or, where ``seen``, on these,
+        which is a few hundredths too much and compares starts only. ``gain`` in
+        standard errors of the paired difference: of a start over the first one, of an ascent on other points over its
+        start; two are asked for. ``chosen``: one of the rows. Below
+        20 points nothing is compared: "labels" is taken and ``map`` is None.
     result_ : bqp.codes.CodeResult
         ``objective`` is 1 - MAP of out-of-fold codes on all training points (a little optimistic, see `selection_`);
         ``ksh_objective`` and its bound are those of `codes_`. The trace holds 1 - relaxed MAP of the last ascent.
@@ -89,9 +96,10 @@ class FeatureAwareHash(Hasher):
 
     Notes
     -----
-    Everything is chosen on training points. Time: ``n_folds + 1`` fits of L labels, the code learner, and seven ascents
-    of `n_steps`, O(500,000 q) a step (below 3,000 points thirteen ascents of smaller steps). Memory O(n L + C L) for L
-    labels and C groups, beside the function.
+    Everything is chosen on training points. Time at n points and L labels: scores (a fit and its leave-one-out margins,
+    or `n_folds` fits), the code learners, and up to eight ascents of `n_steps` at O(500,000 q) a step (below 3,000
+    points twelve, of smaller steps). Memory O(n L + C L) for C groups, beside the function. From 1,001 groups on only
+    codes that predict labels ("sdh") are a start.
 
     The gain over TSH with the same function is what confused classes leave: see docs/hashers.md for figures. It lies in
     the order of the ranking, not in accuracy: bits are spent so that points of confused classes stay near to each
@@ -105,7 +113,7 @@ class FeatureAwareHash(Hasher):
     >>> hasher.transform(X[500:]).shape
     (1297, 16)
     >>> [row["start"] for row in hasher.selection_ if row["rate"] == 0]
-    ['labels', 'confusion']
+    ['labels', 'sdh', 'confusion', 'hbmp', 'lfh']
     """
 
     def __init__(
@@ -114,7 +122,7 @@ class FeatureAwareHash(Hasher):
         function=None,
         scorer=None,
         n_folds=5,
-        n_steps=200,
+        n_steps=300,
         n_jobs=None,
         random_state=None,
         verbose=0,
@@ -143,34 +151,33 @@ class FeatureAwareHash(Hasher):
 
         real = function.takes_targets
         scorer = self._scorer(function, real, scorer_seed)
-        scores = out_of_fold_scores(scorer, rows, labels, inside.groups, self.n_folds, fold_seed)
+        design = scorer.design(rows)
+        scores = design.leave_one_out((2 * labels[inside.groups] - 1).astype(np.int8))
+        if scores is None:
+            scores = out_of_fold_scores(scorer, rows, labels, inside.groups, self.n_folds, fold_seed)
+        own = real and self.scorer is None
         progress.say(f"out-of-fold scores of {labels.shape[1]} labels in {time.perf_counter() - began:.2f} s")
         space = ScoreSpace(scores, inside, labels)
-        results = _starts(inside, scores, n_bits, n_jobs, rng, progress.callback)
-        starts = {name: _by_group(result.B, inside) for name, result in results.items()}
-        shares = SHARES if real and self.scorer is None else SHARES[-1:]
-        self.selection_ = _compare(space, starts, shares, self.n_steps, split_seed, batch_seed, n_jobs)
-        chosen = next(row for row in self.selection_ if row["chosen"])
-        progress.say(f"chosen: {chosen}")
+        result, starts = _starts(inside, scores, n_bits, n_jobs, rng, progress.callback, own)
+        choice = search(space, starts, SHARES if own else SHARES[-1:], self.n_steps, split_seed, batch_seed, n_jobs)
+        self.selection_ = choice.rows
+        progress.say(f"chosen: {next(row for row in choice.rows if row['chosen'])}")
 
-        P, course = space.projection(starts[chosen["start"]]), np.empty(0)
-        codes, targets = starts[chosen["start"]], None
-        if chosen["rate"]:
-            P, course = space.ascend(P, np.arange(len(space)), chosen["rate"], self.n_steps, batch_seed)
-            P = space.mixed(P, chosen["share"])
-            codes = space.codes(P)
-            targets = space.ideal @ P if chosen["share"] else None
+        codes = space.codes(choice.P) if choice.rate else starts[choice.start]
         B = codes[S.groups].astype(np.int8)
-        result = _result(results, inside, B[known], space, P, course, began, chosen)
-        if targets is None:
-            return replace(result, B=B), function.fit(rows, B[known])
-        return replace(result, B=B), function.fit_targets(rows, targets[inside.groups])
+        result = replace(_result(result, inside, B[known], space, choice, began), B=B)
+        if choice.share:
+            return result, design.fit_targets((space.ideal @ choice.P)[inside.groups])
+        return result, design.fit(B[known]) if own else function.fit(rows, B[known])
+
+    def _default_function(self):
+        return KernelFunction(n_anchors=N_ANCHORS)
 
     def _scorer(self, function, real, seed):
         """The unfitted function of the out-of-fold scores."""
         if self.scorer is None and real:
             return clone(function)
-        scorer = as_function(self.scorer)
+        scorer = self._default_function() if self.scorer is None else as_function(self.scorer)
         _seed_unset(scorer, seed)
         return scorer
 
@@ -180,25 +187,37 @@ def _check_count(value, name, least):
         raise ValueError(f"{name} must be an integer of at least {least}: {value!r}.")
 
 
-def _starts(S, scores, n_bits, n_jobs, rng, callback):
-    """Results of code learners by name; the first has bounds for S.
+def _starts(S, scores, n_bits, n_jobs, rng, callback, own):
+    """The first learner's result, which has bounds for S, and codes of the groups by the name of their learner.
+
+    Learners whose codes do not follow the similarity are left out unless the function gives the scores itself (`own`):
+    which of their codes another function can keep, a scorer does not tell.
 
     No kicks: what they take off the objective is small beside what the ascent adds, and they cost seconds.
     """
-    from bqp import codes
+    from bqp import codes, supervision
 
-    arguments = {"n_bits": n_bits, "rng": rng, "n_jobs": n_jobs}
-    results = {}
-    is_set = S.classes is not None and np.ndim(S.classes) == 2
-    many = S.n_groups > MOST_GROUPS
-    if is_set or many:
-        results["sdh"] = codes.discrete_cyclic(S, callback=callback, **arguments)
-    if not many:
-        results["labels"] = codes.learn(S, callback=callback, n_kicks=0, certify="auto", **arguments)
-    if not (is_set or many):
+    arguments = {"n_bits": n_bits, "rng": rng, "callback": callback}
+    learners = {}
+    if S.n_groups <= MOST_GROUPS:
+        learners["labels"] = lambda **more: codes.learn(S, n_kicks=0, n_jobs=n_jobs, **arguments, **more)
+    if own or not learners or np.ndim(S.classes) == 2:
+        learners["sdh"] = lambda **more: codes.discrete_cyclic(S, n_jobs=n_jobs, **arguments, **more)
+    if S.n_groups <= MOST_GROUPS:
         soft = confusion_similarity(scores, S)
-        results["confusion"] = codes.learn(soft, callback=callback, n_kicks=0, certify=False, **arguments)
-    return results
+        learners["confusion"] = lambda **more: codes.learn(soft, n_kicks=0, n_jobs=n_jobs, **arguments, **more)
+    if own and S.n_groups <= FEW_GROUPS:
+        learners["hbmp"] = lambda **more: codes.matrix_pursuit(S, n_jobs=n_jobs, **arguments, **more)
+        learners["lfh"] = lambda **more: codes.latent_factor(S, **arguments, **more)
+    results = [learner(certify="auto" if k == 0 else False) for k, learner in enumerate(learners.values())]
+    starts = {name: _by_group(result.B, S) for name, result in zip(learners, results)}
+    mass = np.bincount(S.groups, minlength=S.n_groups)
+    if S.n_groups <= MOST_GROUPS and mass.max() > UNEVEN * mass[mass > 0].min():
+        for alpha in ALPHAS:
+            weights = np.where(mass > 0, np.maximum(mass, 1) ** alpha, 0.0)
+            each = supervision.from_groups(np.arange(S.n_groups), S.T, weights=weights)
+            starts[f"labels^{alpha:g}"] = codes.learn(each, n_kicks=0, n_jobs=n_jobs, certify=False, **arguments).B
+    return results[0], starts
 
 
 def _by_group(B, S):
@@ -209,72 +228,20 @@ def _by_group(B, S):
     return codes
 
 
-def _compare(space, starts, shares, n_steps, split_seed, batch_seed, n_jobs):
-    """The table of candidates by MAP of held-out points: all starts on half of the parts, the best one on all."""
-    candidates = [(name, 0.0, 0.0) for name in starts]
-    if len(space) < FEWEST_POINTS:
-        return [_row(key, None, None, k == 0) for k, key in enumerate(candidates)]
-    parts = np.array_split(np.random.default_rng(split_seed).permutation(len(space)), N_PARTS)
-    parts = parts if len(space) < MANY_POINTS else parts[:2]
-    held = [part[:MOST_HELD_OUT] for part in parts]
-    rest = [np.setdiff1d(np.arange(len(space)), part) for part in parts]
-    scores = {key: [] for key in candidates}
-
-    def judge(key, P, k):
-        scores.setdefault(key, []).append(space.average_precision(P, held[k], n_jobs))
-
-    def judge_ascents(name, k):
-        for rate in RATES if n_steps else ():
-            P, _ = space.ascend(space.projection(starts[name]), rest[k], rate, n_steps, batch_seed)
-            for share in shares:
-                judge((name, rate, share), space.mixed(P, share), k)
-
-    half = len(parts) // 2
-    for name in starts:
-        for k in range(len(parts)):
-            judge((name, 0.0, 0.0), space.projection(starts[name]), k)
-        for k in range(half):
-            judge_ascents(name, k)
-    start = max(scores, key=lambda key: np.concatenate(scores[key][:half]).mean())[0]
-    for k in range(half, len(parts)):
-        judge_ascents(start, k)
-
-    scores = {key: np.concatenate(parts) for key, parts in scores.items()}
-    plain = max(candidates, key=lambda key: scores[key].mean())
-    whole = [key for key in scores if key[0] == start or key[1] == 0]
-    best = max(whole, key=lambda key: scores[key].mean())
-    if _gain(scores[best] - scores[plain]) <= CLEARLY:
-        best = plain
-    return [
-        _row(key, scores[key].mean(), _gain(scores[key] - scores[plain][: len(scores[key])]), key == best)
-        for key in scores
-    ]
-
-
-def _gain(difference):
-    """Mean in standard errors; 0 where nothing differs."""
-    error = difference.std() / np.sqrt(len(difference))
-    return float(difference.mean() / error) if error > 0 else 0.0
-
-
-def _row(key, score, gain, chosen):
-    score, gain = (None if value is None else float(value) for value in (score, gain))
-    return {"start": key[0], "rate": key[1], "share": key[2], "map": score, "gain": gain, "chosen": chosen}
-
-
-def _result(results, S, B, space, P, course, began, chosen):
+def _result(first, S, B, space, choice, began):
     """The code result, with the bound that a learner proved for S."""
     from bqp.codes.result import CodeTrace
 
-    first = next(iter(results.values()))
+    course = choice.course
     ends = np.linspace(0, len(course), min(20, len(course)) + 1).astype(int)
     means = [float(1 - course[a:b].mean()) for a, b in pairwise(ends)]
     elapsed = time.perf_counter() - began
     rows = [(elapsed * (k + 1) / len(means), int(ends[k + 1]), value) for k, value in enumerate(means)]
+    order = np.random.default_rng(0).permutation(len(space))
     return replace(
         first,
         B=B,
-        objective=float(1 - space.average_precision(P, np.random.default_rng(0).permutation(len(space))).mean()),
+        objective=float(1 - space.average_precision(choice.P, order).mean()),
         lower_bound=0.0,
         ksh_objective=S.ksh_objective(B),
         loss="average_precision",
@@ -283,5 +250,5 @@ def _result(results, S, B, space, P, course, began, chosen):
         bits=(),
         weights=None,
         time=elapsed,
-        stats={"chosen": chosen, "starts": {name: result.ksh_objective for name, result in results.items()}},
+        stats={"chosen": {"start": choice.start, "rate": choice.rate, "share": choice.share}},
     )

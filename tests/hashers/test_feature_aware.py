@@ -17,6 +17,7 @@ from hashers import TSH, FeatureAwareHash, KernelFunction, LinearFunction, metri
 from hashers.functions.base import ClassifierFunction
 from hashers.kernels.soft_precision import soft_average_precision
 from hashers.methods._score_codes import ScoreSpace
+from hashers.methods._score_search import search
 
 KERNEL = KernelFunction(n_anchors=60)
 
@@ -75,7 +76,7 @@ def relaxed_precision(distances, relevant, q):
 def run_kernel(distances, relevant, q):
     distances = np.ascontiguousarray(distances, dtype=np.float32)
     precision, gradient = np.empty(len(distances)), np.empty_like(distances)
-    soft_average_precision(distances, relevant, np.empty(q + 2), np.empty(q + 2), precision, gradient)
+    soft_average_precision(distances, relevant, q, precision, gradient)
     return precision, gradient
 
 
@@ -226,8 +227,10 @@ def test_attributes(digits, fitted):
     assert fitted.codes_.shape == (400, 12) and fitted.codes_.dtype == np.int8
     assert all(len(np.unique(fitted.codes_[y == c], axis=0)) == 1 for c in range(10))
     assert sum(row["chosen"] for row in fitted.selection_) == 1
-    assert {row["start"] for row in fitted.selection_ if row["rate"] == 0} == {"labels", "confusion"}
-    assert [row["share"] for row in fitted.selection_ if row["rate"] > 0] == 4 * [1.0, 0.5, 0.0]
+    starts = [row["start"] for row in fitted.selection_ if row["rate"] == 0]
+    assert starts == ["labels", "sdh", "confusion", "hbmp", "lfh"]
+    ascents = [row for row in fitted.selection_ if row["rate"] > 0 and not row["seen"]]
+    assert [row["share"] for row in ascents] == 2 * [1.0, 0.5, 0.0]
     result = fitted.result_
     assert result.ksh_objective == supervision.from_labels(y).ksh_objective(fitted.codes_)
     assert result.ksh_lower_bound <= result.ksh_objective
@@ -241,10 +244,13 @@ def test_choice_says_no_more_than_held_out_points_do():
     """Labels that are noise: what is reported stays at chance, however hard the training points are fitted."""
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((400, 10)), rng.integers(0, 4, 400)
-    hasher = FeatureAwareHash(16, KernelFunction(n_anchors=200), random_state=0).fit(X, y)
-    assert all(row["map"] < 0.32 for row in hasher.selection_)  # chance is 0.25 and a little for ties
-    gain = next(row["gain"] for row in hasher.selection_ if row["chosen"])
-    assert gain == 0 or gain > 2
+    hasher = FeatureAwareHash(16, KernelFunction(n_anchors=200), n_steps=100, random_state=0).fit(X, y)
+    assert all(
+        row["map"] < 0.32 for row in hasher.selection_ if not row["seen"]
+    )  # chance is 0.25 and a little for ties
+    chosen = next(row for row in hasher.selection_ if row["chosen"])
+    assert chosen["start"] == "labels" or chosen["gain"] is None or chosen["gain"] > 2
+    assert any(row["gain"] > 2 for row in hasher.selection_ if row["rate"] and not row["seen"]) == chosen["seen"]
 
 
 def test_same_seed_same_model_for_any_n_jobs(digits, fitted):
@@ -254,7 +260,7 @@ def test_same_seed_same_model_for_any_n_jobs(digits, fitted):
     np.testing.assert_array_equal(again.decision_function(X), fitted.decision_function(X))
     assert again.selection_ == fitted.selection_
     other = clone(fitted).set_params(random_state=1).fit(X, y)
-    assert (other.codes_ != fitted.codes_).any()
+    assert [row["map"] for row in other.selection_] != [row["map"] for row in fitted.selection_]
 
 
 def test_without_steps_the_codes_are_those_of_the_labels(digits):
@@ -268,7 +274,8 @@ def test_label_sets():
     X, Y = label_sets(400, 0)
     X_query, Y_query = label_sets(200, 1)
     ours = FeatureAwareHash(16, KERNEL, n_steps=40, random_state=0).fit(X, Y)
-    assert {row["start"] for row in ours.selection_} >= {"sdh", "labels"}
+    starts = {row["start"] for row in ours.selection_}
+    assert starts == {"labels", "sdh", "confusion", "hbmp", "lfh", "labels^0.5", "labels^0"}
     assert ours.result_.ksh_objective == pytest.approx(supervision.from_label_sets(Y).ksh_objective(ours.codes_))
     score = metrics.mean_average_precision(ours.transform(X_query), ours.transform(X), Y_query, Y)
     chance = np.mean((Y_query.astype(int) @ Y.T.astype(int)) > 0)
@@ -277,8 +284,37 @@ def test_label_sets():
     np.testing.assert_array_equal(compressed.codes_, ours.codes_)
 
 
+def test_the_first_start_gives_way_to_a_clearly_better_one_only(digits):
+    X, y = digits
+    space = space_of(X, y)[0]
+    other = np.random.default_rng(0).choice([-1, 1], (10, 16))
+    poor = np.where(np.arange(16) < 2, other, 1)
+    for starts, wanted in (({"a": poor, "b": other}, "b"), ({"a": other, "b": -other}, "a"), ({"b": other}, "b")):
+        choice = search(space, starts, (1.0,), 0, 1, 2)
+        assert choice.start == wanted and choice.rate == choice.share == 0 and len(choice.course) == 0
+        assert [row["start"] for row in choice.rows if row["chosen"]] == [wanted]
+        np.testing.assert_array_equal(choice.P, space.projection(starts[wanted]))
+
+
+def test_the_highest_ascent_is_taken():
+    X, y = confusable(600, 0)
+    space = space_of(X, y, KERNEL.set_params(random_state=0))[0]
+    rng = np.random.default_rng(0)
+    starts = {str(k): rng.choice([-1, 1], (10, 10)) for k in range(6)}
+    choice = search(space, starts, (1.0, 0.0), 60, 1, 2)
+    ends = [row for row in choice.rows if row["seen"]]
+    assert len(ends) == 4 and {(row["rate"], row["share"]) for row in ends} == {(choice.rate, choice.share)}
+    chosen = next(row for row in choice.rows if row["chosen"])
+    assert chosen["start"] == choice.start and chosen["map"] == max(row["map"] for row in ends)
+    order = np.random.default_rng(1).permutation(600)
+    assert space.average_precision(choice.P, order).mean() == pytest.approx(chosen["map"])
+    compared = max((row for row in choice.rows if row["gain"] is not None and row["rate"]), key=lambda row: row["map"])
+    assert (compared["rate"], compared["share"]) == (choice.rate, choice.share) and compared["gain"] > 2
+
+
 def test_many_classes_have_bounds_of_their_own(monkeypatch):
     monkeypatch.setattr("hashers.methods.featureaware.MOST_GROUPS", 5)
+    monkeypatch.setattr("hashers.methods.featureaware.FEW_GROUPS", 5)
     X, y = confusable(200, 0)
     hasher = FeatureAwareHash(6, LinearFunction(ridge=10.0), n_steps=5, random_state=0).fit(X, y)
     assert {row["start"] for row in hasher.selection_} == {"sdh"}
