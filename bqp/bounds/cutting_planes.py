@@ -32,7 +32,7 @@ __all__ = ["CliqueRelaxation", "semidefinite_cuts_bound"]
 
 _CHUNK = 40  # iterations between two looks at the clock
 _NOISE = 0.03  # keeps V from losing rank
-_STIFFNESS = 12.0  # penalty, in units of the mean row sum of |A| over n
+_STIFFNESS = 8.0  # penalty, in units of the mean row sum of |A| over n
 _TOLERANCE, _FINEST = 1e-3, 1e-6  # of the gradient at first and at last, in units of the mean row sum of |A|
 _ITERATIONS, _MOST_ITERATIONS = 160, 640  # of one round, at first and at last
 
