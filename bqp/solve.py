@@ -28,6 +28,11 @@ EXACT_UP_TO = 24  # a tenth of a second
 TINY_PART = 12  # components up to this size are enumerated, whatever solver was named
 GRAPH_CUT_ENTRIES = 5_000_000
 TABU_COST = 10_000_000_000  # operations that a tabu walk of 5 n moves may cost: some ten seconds
+SPARSE_BELOW = 0.05  # of all variables: the share that one of them may feel on a problem to be annealed
+ANNEAL_UP_TO = 1_000_000  # variables
+ANNEAL_SWEEPS = 100  # that a time limit must allow
+ANNEAL_MOVES = 20  # times n that a limit in moves must allow
+VISITS_A_SECOND = 1e8  # variables that a sweep looks at
 
 _SEVERITY = (Status.STOPPED, Status.TIME_LIMIT, Status.MAX_MOVES, Status.NUMERICAL, Status.LOCAL_OPTIMUM)
 
@@ -147,7 +152,9 @@ def solve(
             if tiny:
                 part_solver, reason = Exact(), f"a part of {part.n} variables: enumeration"
             else:
-                part_solver, reason = chosen if chosen is not None else choose_solver(part, options, moves_left)
+                part_solver, reason = (
+                    chosen if chosen is not None else choose_solver(part, options, moves_left, effort.time_left(k))
+                )
             found = part_solver.solve(
                 part,
                 time_limit=effort.time_left(k),
@@ -173,22 +180,84 @@ def solve(
 
 
 def choose_solver(
-    problem: BQP, options: dict[str, Any] | None = None, max_moves: int | None = None
+    problem: BQP,
+    options: dict[str, Any] | None = None,
+    max_moves: int | None = None,
+    time_limit: float | None = None,
 ) -> tuple[Solver, str]:
-    """The solver that "auto" takes for a (reduced, spin) problem and a budget of moves, and why."""
-    n, form = problem.n, problem.Q
+    """The solver that "auto" takes for a (reduced, spin) problem and a budget, and why.
+
+    Parameters
+    ----------
+    problem : BQP
+    options : dict, optional
+        Settings; the chosen solver gets those that it knows, and the reason names the others.
+    max_moves : int, optional
+    time_limit : float, optional
+        Seconds.
+
+    Returns
+    -------
+    solver : Solver
+    reason : str
+
+    Notes
+    -----
+    O(n) and a look at 64 rows, besides the test for `graph_cut`.
+
+    Examples
+    --------
+    >>> import numpy as np, bqp
+    >>> from bqp.solve import choose_solver
+    >>> ring = np.roll(np.eye(60), 1, axis=1)
+    >>> choose_solver(bqp.BQP(ring + ring.T, np.ones(60)))[0].name
+    'simulated_annealing'
+    """
+    name, reason = _choose(problem, max_moves, time_limit)
     options = options or {}
+    known = {key: value for key, value in options.items() if key in REGISTRY[name].options()}
+    ignored = sorted(set(options) - set(known))
+    if ignored:
+        owners = [", ".join(cls.name for cls in REGISTRY.values() if key in cls.options()) for key in ignored]
+        listed = "; ".join(f"{key} (of {owner})" for key, owner in zip(ignored, owners))
+        reason += f". Ignored, since {name} does not know them: {listed}"
+    return _build(name, known), reason
+
+
+def _choose(problem: BQP, max_moves: int | None, time_limit: float | None) -> tuple[str, str]:
+    n, form = problem.n, problem.Q
     written_out = isinstance(form, Dense | Sparse)
     if n <= EXACT_UP_TO and (max_moves is None or max_moves >= 2**n):
-        name, reason = "exact", f"n = {n} <= {EXACT_UP_TO}: enumeration proves the optimum"
-    elif written_out and _n_entries(form) <= GRAPH_CUT_ENTRIES and is_submodular(problem):
-        name, reason = "graph_cut", "all pairs attract (after flipping signs): one max-flow is exact"
-    elif 5 * n * _move_cost(form) > TABU_COST:
-        name, reason = "coordinate_descent", f"n = {n}: a tabu walk would take too long, sweeps are cheap"
-    else:
-        why = "not submodular" if n > EXACT_UP_TO else "too few moves to enumerate, not submodular"
-        name, reason = "tabu_search", f"n = {n}, {why}: the strongest heuristic here"
-    return _build(name, {key: value for key, value in options.items() if key in REGISTRY[name].options()}), reason
+        return "exact", f"n = {n} <= {EXACT_UP_TO}: enumeration proves the optimum"
+    if written_out and _n_entries(form) <= GRAPH_CUT_ENTRIES and is_submodular(problem):
+        return "graph_cut", "all pairs attract (after flipping signs): one max-flow is exact"
+    many = n <= ANNEAL_UP_TO and (time_limit is None or time_limit * VISITS_A_SECOND >= ANNEAL_SWEEPS * n)
+    if written_out and many and (max_moves is None or max_moves >= ANNEAL_MOVES * n):
+        degree = _effective_degree(form)
+        if degree < SPARSE_BELOW * n:
+            return "simulated_annealing", (
+                f"n = {n}, a variable feels about {degree:.3g} others, less than {SPARSE_BELOW:.0%} of all: "
+                "annealing goes further than tabu search on sparse problems"
+            )
+    if 5 * n * _move_cost(form) > TABU_COST:
+        return "coordinate_descent", f"n = {n}: a tabu walk would take too long, sweeps are cheap"
+    why = "not submodular" if n > EXACT_UP_TO else "too few moves to enumerate, not submodular"
+    return "tabu_search", f"n = {n}, {why}: the strongest heuristic here"
+
+
+def _effective_degree(form: Dense | Sparse) -> float:
+    """How many others a variable feels: (sum |Q_ij|)^2 / sum Q_ij^2 over its row, the median of up to 64 rows."""
+    degrees = []
+    for i in np.unique(np.linspace(0, form.n - 1, 64).astype(np.int64)):
+        if isinstance(form, Sparse):
+            entries = slice(form.Q.indptr[i], form.Q.indptr[i + 1])
+            size = np.abs(form.Q.data[entries][form.Q.indices[entries] != i])
+        else:
+            size = np.abs(np.delete(form.Q[i], i).astype(np.float64))
+        if size.any():
+            size = size / size.max()
+            degrees.append(size.sum() ** 2 / np.square(size).sum())
+    return float(np.median(degrees)) if degrees else 0.0
 
 
 def _n_entries(form) -> int:

@@ -40,8 +40,9 @@ class SimulatedAnnealing(Solver):
     """Metropolis sweeps over ``x'Qx + c'x`` at falling temperatures, each followed by a descent; a population of runs.
 
     Runs come in cycles: some start at random, then come children of two to six of them, in which what the parents agree
-    on is merged and the rest is annealed (`Recombination`). Where children beat the runs they come from, the next cycle
-    has twice as many runs, twice as long; where they do not, runs four times as long.
+    on is merged and the rest is annealed (`Recombination`). Where the best child gains more over the best run than that
+    one over the best of the cycle before, the next cycle has twice as many runs, twice as long; else they are four
+    times as long.
 
     Parameters
     ----------
@@ -191,7 +192,7 @@ class Population:
         self.members: list[tuple[float, bytes]] = []
         self.archive: list[tuple[float, bytes]] = []
         self._worst_parent: dict[int, tuple[float, bytes]] = {}
-        self._fresh_best = self._best = np.inf
+        self._fresh_best = self._fresh_before = self._bred_best = self._best = np.inf
 
     @property
     def end(self) -> int:
@@ -225,12 +226,14 @@ class Population:
         self._best = min(self._best, entry[0])
         self.members.sort()
         if k + 1 == self.end - self.n_fresh // 2 and self.breeds:
+            self._bred_best = self.members[0][0]
             self.members = sorted(set(self.members) | set(self.archive))
         if k + 1 == self.end:
             self._next_cycle()
 
     def _next_cycle(self) -> None:
-        self.pays = self.breeds and self.members[0][0] < self._fresh_best
+        gain = self._fresh_best - self._bred_best
+        self.pays = self.breeds and gain > max(0.0, self._fresh_before - self._fresh_best)
         self.archive = sorted(set(self.members[:4]) | set(self.archive))[:_FEWEST]
         self.begin = self.end
         if self.pays:
@@ -238,7 +241,8 @@ class Population:
         else:
             self.n_fresh, factor = _FEWEST if self.breeds else 4, 4
         self.n_sweeps = min(factor * self.n_sweeps, _LONGEST_SWEEPS)
-        self.members, self._fresh_best = [], np.inf
+        self.members = []
+        self._fresh_before, self._fresh_best = self._fresh_best, np.inf
 
 
 def schedule(hot: float, cold: float, n_sweeps: int) -> np.ndarray:

@@ -159,7 +159,12 @@ def test_auto_explains_itself():
 
 
 def ring(n, weights):
-    A = sp.coo_array((weights, (np.arange(n), (np.arange(n) + 1) % n)), shape=(n, n))
+    """A ring whose second neighbours repel, as do third ones: never balanced, so never a graph cut."""
+    i = np.arange(n)
+    A = sp.coo_array(
+        (np.concatenate([weights, np.ones(2 * n)]), (np.tile(i, 3), np.concatenate([i + 1, i + 2, i + 3]) % n)),
+        shape=(n, n),
+    )
     return bqp.BQP(sp.csr_array(A + A.T), np.ones(n))
 
 

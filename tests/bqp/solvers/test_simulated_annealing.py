@@ -139,18 +139,29 @@ def test_a_child_replaces_its_worst_parent_if_it_is_better_and_new():
 
 @pytest.mark.parametrize("pays", [False, True])
 def test_cycles_grow_by_length_or_by_number(pays):
+    """In the second cycle, runs gain 2 on those of the first; children pay if they gain more than that."""
     rng = np.random.default_rng(2)
     population = Population(breeds=True, symmetric=False)
     walks(population, 0, [-1.0] * 11)
     for k in range(11, 27):
         population.parents(k, rng)
-        walks(population, k, [-2.0 - k if pays else 0.0])
-    assert population.begin == 27 and population.pays is pays and population.members == []
-    assert (population.n_fresh, population.n_sweeps) == ((16, 200) if pays else (8, 400))
-    assert population.archive[0][0] == (-28.0 if pays else -1.0)
-    childless = Population(breeds=False, symmetric=False)
-    walks(childless, 0, [-1.0] * 7)
-    assert childless.parents(7, rng) is None and childless.n_sweeps == 400 and childless.end == 11
+        walks(population, k, [-10.0])
+    assert (population.begin, population.pays, population.members) == (27, False, []), "nothing to compare with"
+    assert (population.n_fresh, population.n_sweeps) == (8, 400) and population.archive[0][0] == -10.0
+    walks(population, 27, [-3.0] * 8)
+    for k in range(35, 51):
+        population.parents(k, rng)
+        assert (-10.0 in [energy for energy, _ in population.members]) is (k >= 47), "the archive joins late"
+        walks(population, k, [-5.5 if pays else -4.5])
+    assert population.begin == 51 and population.pays is pays
+    assert (population.n_fresh, population.n_sweeps) == ((16, 800) if pays else (8, 1600))
+
+
+def test_structured_forms_have_no_children():
+    population = Population(breeds=False, symmetric=False)
+    walks(population, 0, [-1.0] * 7)
+    assert population.parents(7, np.random.default_rng(0)) is None
+    assert population.n_sweeps == 400 and population.end == 11
 
 
 def test_schedules():
