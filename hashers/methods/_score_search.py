@@ -1,5 +1,5 @@
-"""Which projection of out-of-fold scores to take: starts compared as they are, an ascent judged on points it has not
-seen, and the start that ascends highest.
+"""Which projection of out-of-fold scores to take: the start that ascends highest, if points that the ascent has not
+seen agree that this is better than to stay.
 """
 
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ N_PARTS, MANY_POINTS, MOST_HELD_OUT = 4, 3000, 3000
 """Parts of the training points; each is held out in turn, from MANY_POINTS on only two of them."""
 
 CLEARLY = 2
-"""Standard errors by which a start must beat the first one, and an ascent its start on held-out points."""
+"""Standard errors by which a start must beat the first one, and an ascent the best start on held-out points."""
 
 FEWEST_POINTS = 20
 """Points below which nothing is held out and the first start is taken."""
 
-MOST_ASCENTS = 4
-"""Starts that are ascended from on all points."""
+MOST_ASCENTS = 6
+"""Starts that are ascended from; those that are worst as they are fall out."""
 
 
 @dataclass
@@ -57,7 +57,7 @@ def search(space, starts, shares, n_steps, split_seed, batch_seed, n_jobs=1):
     starts : dict of str to ndarray of shape (C, n_bits)
         Codes of the groups; the first is taken unless another is clearly better.
     shares : sequence of float
-        How much of an ascended projection, beside that of its class codes, may be kept.
+        How much of an ascended projection, beside that of its class codes, may be kept; the first compares starts.
     n_steps, split_seed, batch_seed, n_jobs : int
 
     Returns
@@ -67,10 +67,10 @@ def search(space, starts, shares, n_steps, split_seed, batch_seed, n_jobs=1):
     Notes
     -----
     Starts have not been fitted to the scores (but for confusions, C numbers a class) and are compared on all points.
-    How an ascent from the best one begins, and what is kept of it, is judged on parts that it has not seen. What a
-    start is worth as it is says little about where an ascent from it ends (rank correlation -.2 to .7 with MAP of
-    queries), precision of the ascended points, though they have been seen, a lot more (.5 to .7): so up to four starts
-    are ascended from on all points, with the same settings, and the highest is taken.
+    What a start is worth as it is says little about where an ascent from it ends (rank correlation -.2 to .7 with MAP
+    of queries); precision of the ascended points, though they have been seen, says more (.5 to .7). So all are ascended
+    from, on all points and with the greatest rate, and the highest is taken. Ascents from its start on some of the
+    points, judged on others, choose rate and share, and whether that is clearly better than the best start.
     """
     begin = {name: space.projection(codes) for name, codes in starts.items()}
     first = next(iter(starts))
@@ -80,48 +80,43 @@ def search(space, starts, shares, n_steps, split_seed, batch_seed, n_jobs=1):
     order = np.random.default_rng(split_seed).permutation(len(space))
     scores = {name: space.average_precision(P, order, n_jobs) for name, P in begin.items()}
     gains = {name: _gain(values - scores[first]) for name, values in scores.items()}
-    best = max(starts, key=lambda name: scores[name].mean())
-    best = best if gains[best] > CLEARLY else first
-    ranked = sorted(starts, key=lambda name: (name != best, -scores[name].mean()))
+    plain = max(starts, key=lambda name: scores[name].mean())
+    plain = plain if gains[plain] > CLEARLY else first
     rows = [_row(name, value=scores[name].mean(), gain=gains[name]) for name in starts]
-    rate, share, tried = _settings(space, begin[best], shares, n_steps, order, batch_seed, n_jobs)
-    rows += [_row(best, *key, value, gain) for key, value, gain in tried]
+    taken, rate, share = rows[list(starts).index(plain)], 0.0, 0.0
+    if n_steps:
+        ends = {}
+        for name in sorted(starts, key=lambda name: -scores[name].mean())[:MOST_ASCENTS]:
+            ends[name] = space.ascend(begin[name], order, RATES[-1], n_steps, batch_seed)
+            value = space.average_precision(space.mixed(ends[name][0], shares[0]), order, n_jobs).mean()
+            rows.append(_row(name, RATES[-1], shares[0], value, seen=True))
+        top = max(rows[len(starts) :], key=lambda row: row["map"])["start"]
+        compared = _compare_settings(space, begin[top], begin[plain], shares, n_steps, order, batch_seed, n_jobs)
+        held = [_row(top, *key, value, gain) for key, value, gain in compared]
+        rows += held
+        best = max(held, key=lambda row: row["map"])
+        if best["gain"] > CLEARLY:
+            taken, rate, share = best, best["rate"], best["share"]
+    taken["chosen"] = True
     if not rate:
-        next(row for row in rows if row["start"] == best)["chosen"] = True
-        return Choice(rows, begin[best], best, 0.0, 0.0, np.empty(0))
-
-    top = None
-    for name in ranked[:MOST_ASCENTS]:
-        P, course = space.ascend(begin[name], order, rate, n_steps, batch_seed)
-        P = space.mixed(P, share)
-        value = space.average_precision(P, order, n_jobs).mean()
-        rows.append(_row(name, rate, share, value, seen=True))
-        if top is None or value > top[0]:
-            top = value, name, P, course, len(rows) - 1
-    assert top is not None
-    rows[top[4]]["chosen"] = True
-    return Choice(rows, top[2], top[1], rate, share, top[3])
+        return Choice(rows, begin[plain], plain, rate, share, np.empty(0))
+    P, course = ends[top] if rate == RATES[-1] else space.ascend(begin[top], order, rate, n_steps, batch_seed)
+    return Choice(rows, space.mixed(P, share), top, rate, share, course)
 
 
-def _settings(space, P, shares, n_steps, order, batch_seed, n_jobs):
-    """Rate and share that are best on held-out parts, 0 and 0 where none is clearly better than P; and all tried."""
-    if not n_steps:
-        return 0.0, 0.0, []
+def _compare_settings(space, P, plain, shares, n_steps, order, batch_seed, n_jobs):
+    """For each rate and share, MAP of held-out parts after ascents from P, and its gain over `plain` there."""
     parts = np.array_split(order, N_PARTS)
-    plain, tried = [], {(rate, share): [] for rate in RATES for share in shares}
+    before, tried = [], {(rate, share): [] for rate in RATES for share in shares}
     for part in parts if len(space) < MANY_POINTS else parts[:2]:
         held, rest = part[:MOST_HELD_OUT], np.setdiff1d(order, part)
-        plain.append(space.average_precision(P, held, n_jobs))
+        before.append(space.average_precision(plain, held, n_jobs))
         for rate in RATES:
             ascended, _ = space.ascend(P, rest, rate, n_steps, batch_seed)
             for share in shares:
                 tried[rate, share].append(space.average_precision(space.mixed(ascended, share), held, n_jobs))
-    before = np.concatenate(plain)
-    after = {key: np.concatenate(values) for key, values in tried.items()}
-    rows = [(key, values.mean(), _gain(values - before)) for key, values in after.items()]
-    best = max(rows, key=lambda row: row[1])
-    rate, share = best[0] if best[2] > CLEARLY else (0.0, 0.0)
-    return rate, share, rows
+    joined = {key: np.concatenate(values) for key, values in tried.items()}
+    return [(key, values.mean(), _gain(values - np.concatenate(before))) for key, values in joined.items()]
 
 
 def _gain(difference):

@@ -42,11 +42,11 @@ class FeatureAwareHash(Hasher):
 
     1. Scores F of every label for points that the function has not seen: leave-one-out in closed form, or out of
     fold. 2. Class codes as starts: from labels (groups of n_g points weighted by n_g, and where groups differ in size
-    by n_g^0.5 and n_g^0 too), from confusions of F, and from other learners. 3. From the best start, the projection P
-    of scores to bits is improved by stochastic ascent of the average precision of tanh(F P), on one part of the
-    training points; the other part chooses whether and how far to go, and whether to keep P, its class codes, or their
-    middle. 4. The best starts are improved so on all points, the best result is taken, and the function is fitted: to
-    the targets that P gives each label or, where the function takes codes only, to class codes.
+    by n_g^0.5 and n_g^0 too), from confusions of F, and from other learners. 3. From each start, the projection P
+    of scores to bits is improved by stochastic ascent of the average precision of tanh(F P). The highest is taken, and
+    ascents on some of the training points, judged on others, say how far to go, whether to keep P, its class codes, or
+    their middle, and whether all this beats the best start. 4. The function is fitted: to the targets that P gives each
+    label or, where the function takes codes only, to class codes.
 
     Parameters
     ----------
@@ -78,11 +78,10 @@ class FeatureAwareHash(Hasher):
     selection_ : list of dict
         What was compared. ``start``: "labels" ("labels^0.5" and "labels^0" by the weights), "sdh", "confusion", "hbmp",
         "lfh". ``rate`` of the ascent, 0 without one. ``share``: 1 real targets, 0 class codes. ``map``: of codes of
-        training points, with scores that have not seen them; by an ascent on other points or, where ``seen``, on these,
-        which is a few hundredths too much and compares starts only. ``gain`` in
-        standard errors of the paired difference: of a start over the first one, of an ascent on other points over its
-        start; two are asked for. ``chosen``: one of the rows. Below
-        20 points nothing is compared: "labels" is taken and ``map`` is None.
+        training points, with scores that have not seen them; after an ascent on other points or, where ``seen``, on
+        these, which is a few hundredths too much and compares starts only. ``gain`` in standard errors of the paired
+        difference: of a start over the first one, of an ascent on other points over the best start; two are asked for.
+        ``chosen``: one of the rows. Below 20 points nothing is compared: "labels" is taken and ``map`` is None.
     result_ : bqp.codes.CodeResult
         ``objective`` is 1 - MAP of out-of-fold codes on all training points (a little optimistic, see `selection_`);
         ``ksh_objective`` and its bound are those of `codes_`. The trace holds 1 - relaxed MAP of the last ascent.
@@ -97,8 +96,8 @@ class FeatureAwareHash(Hasher):
     Notes
     -----
     Everything is chosen on training points. Time at n points and L labels: scores (a fit and its leave-one-out margins,
-    or `n_folds` fits), the code learners, and up to eight ascents of `n_steps` at O(500,000 q) a step (below 3,000
-    points twelve, of smaller steps). Memory O(n L + C L) for C groups, beside the function. From 1,001 groups on only
+    or `n_folds` fits), the code learners, and up to eleven ascents of `n_steps` at O(500,000 q) a step (below 3,000
+    points fifteen, of smaller steps). Memory O(n L + C L) for C groups, beside the function. From 1,001 groups on only
     codes that predict labels ("sdh") are a start.
 
     The gain over TSH with the same function is what confused classes leave: see docs/hashers.md for figures. It lies in
@@ -122,7 +121,7 @@ class FeatureAwareHash(Hasher):
         function=None,
         scorer=None,
         n_folds=5,
-        n_steps=300,
+        n_steps=200,
         n_jobs=None,
         random_state=None,
         verbose=0,
