@@ -231,12 +231,14 @@ class StructuredHomogeneous(Homogeneous):
         size = np.abs(self.U[:, : self.n_exact].astype(np.float64)) ** 2 @ np.abs(self.d[: self.n_exact])
         for groups, weight, M in self.grouped:
             size += weight**2 * np.abs(M.diagonal())[groups]
+        lost = 4.0 * (self.n_exact + len(self.grouped) + 8) * _EPS * float(size.sum())  # its sum is in the constant
         own = -y[inner]
         own[:n] -= self.diagonal
         size = np.abs(y[inner]) + np.concatenate([size, np.zeros(self.n - n)])
         own -= 8.0 * (self.n_exact + len(self.grouped) + 8) * _EPS * size
         proof = CapacitanceProof(blocks, S, self.n)
-        return _repaired_structured(proof, own, lambda v: self.product(v) - y * v, y, rtol)
+        value, shift = _repaired_structured(proof, own, lambda v: self.product(v) - y * v, y, rtol)
+        return value - lost, shift
 
 
 def _repaired_structured(
