@@ -29,6 +29,10 @@ SIMILARITIES = ("given", "confusion")
 """Values of the parameter `similarity` of methods that have it."""
 
 
+PAIRWISE = "TSH, FastHash, COSDISH, AffHash, HBMP, LFH, KSH, MLH and TripletHash"
+"""Methods that take pairs, for messages."""
+
+
 class Hasher(SaveMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Base of two-step hashers: learn codes of the training points, then fit a function to each bit.
 
@@ -48,6 +52,9 @@ class Hasher(SaveMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     n_features_in_ : int
         Features of X.
     """
+
+    _needs_labels = False
+    """Whether codes follow from labels, so that pairs and matrices are refused."""
 
     def fit(self, X, y):
         """Learn from labels.
@@ -93,6 +100,11 @@ class Hasher(SaveMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         distinct = np.unique(S.groups[S.known])
         if len(distinct) == 1:
             value = y[np.flatnonzero(S.known)[0]]
+            if y.ndim == 2 and S.T[distinct[0], distinct[0]] < 0:
+                raise ValueError(
+                    f"no label set in y has a label, in {int(S.known.sum())} samples: nothing is similar to anything. "
+                    "Give 0/1 rows with a 1 at each label of the sample; a row of -1 throughout marks an unknown set."
+                )
             if y.ndim == 2:
                 value = f"the label set {np.flatnonzero(value.toarray() if sparse.issparse(value) else value).tolist()}"
             raise ValueError(
@@ -190,6 +202,7 @@ class Hasher(SaveMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         Returns
         -------
         margins : ndarray of shape (n_samples, n_bits), float64
+            Whatever the type of X: functions are solved in float64, and what float32 would round to 0 changes a bit.
         """
         check_is_fitted(self)
         return self.function_.decision_function(check_features(self, X, reset=False))
@@ -279,6 +292,11 @@ class Hasher(SaveMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
 
     def _fit(self, X, S):
         """Learn codes and functions, and keep what was learned."""
+        if self._needs_labels and getattr(S, "structure", "") != "grouped":
+            raise ValueError(
+                f"{type(self).__name__} looks at the labels of points, and pairs or a matrix of similarities have "
+                f"none. Call fit with labels or label sets. {PAIRWISE} take pairs."
+            )
         if isinstance(self.n_bits, bool) or not isinstance(self.n_bits, Integral) or self.n_bits < 1:
             raise ValueError(f"n_bits must be a positive integer: {self.n_bits!r}.")
         function = self._default_function() if self.function is None else as_function(self.function)

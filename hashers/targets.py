@@ -185,8 +185,8 @@ def out_of_fold_similarity(function, X, S, n_folds=5, rng=0):
     Notes
     -----
     `n_folds` fits of L bits, then O(C^2 L) for C groups. `similarity="confusion"` of the methods that have it is this,
-    with their own function. ``python -m benchmarks.soft_similarity`` measures what it adds; where features hardly tell
-    classes apart (CIFAR-10 with GIST) it takes away instead.
+    with their own function. ``python -m benchmarks.soft_similarity`` measures what it adds
+    (docs/hashers.md).
 
     Examples
     --------

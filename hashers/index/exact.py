@@ -148,7 +148,9 @@ class BinaryIndex(Index):
         -----
         Asymmetric: scores are sums over bytes of table entries in float64, and a table is looked up only for items that
         may enter the best k: four popcounts bound a score by the margins of the bits that differ, each rounded down to
-        one of 16 levels. Three to four times the time of a search by distance.
+        one of 16 levels. Three to four times the time of a search by distance. Order is by the sums as they come out:
+        two codes whose scores differ by rounding alone come in the order of their last digits, while `hashers.metrics`
+        takes scores within 1e-12 of the sum of absolute margins for a tie.
         """
         k = self._check_k(k)
         if asymmetric:

@@ -115,6 +115,8 @@ class FeatureAwareHash(Hasher):
     ['labels', 'sdh', 'confusion', 'hbmp', 'lfh']
     """
 
+    _needs_labels = True
+
     def __init__(
         self,
         n_bits=32,

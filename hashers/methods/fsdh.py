@@ -73,6 +73,8 @@ class FSDH(CoupledHasher):
     ((1497, 16), (1497, 2))
     """
 
+    _needs_labels = True
+
     def __init__(
         self,
         n_bits=32,

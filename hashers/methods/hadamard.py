@@ -60,6 +60,8 @@ class HadamardHash(Hasher):
     ((1497, 16), (1497, 2))
     """
 
+    _needs_labels = True
+
     def __init__(
         self,
         n_bits=32,

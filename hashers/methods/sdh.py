@@ -81,6 +81,8 @@ class SDH(CoupledHasher):
     ((1497, 16), (1497, 2))
     """
 
+    _needs_labels = True
+
     def __init__(
         self,
         n_bits=32,

@@ -375,7 +375,7 @@ def test_bad_arguments(digits):
         FeatureAwareHash(n_steps=-1).fit(X, y)
     with pytest.raises(ValueError, match="function must be None"):
         FeatureAwareHash(scorer="kernel").fit(X, y)
-    with pytest.raises(ValueError, match="labels are needed"):
+    with pytest.raises(ValueError, match=r"FeatureAwareHash looks at the labels of points.*take pairs"):
         FeatureAwareHash().fit_pairs(X, [[0, 1], [1, 2]], [1, -1])
     with pytest.raises(ValueError, match="one class only"):
         FeatureAwareHash().fit(X, np.zeros(400, dtype=int))
