@@ -21,7 +21,10 @@ __all__ = ["Persistency"]
 
 _QUICK_ENTRIES = 1_000_000
 _QUICK_RATIO = 0.1  # of sum |c_i| to sum |2 Q_ij| over ordered pairs, below which a roof dual decides nothing
-_PROBING_EFFORT = {False: 0, True: 20_000_000_000}
+_PROBING_EFFORT = 20_000_000_000
+_PROBED_ANYHOW = 64  # variables: some 20 ms, however many couplings
+_PROBED_UP_TO = 150  # of at most so many couplings each: some 30 ms
+_PROBED_DEGREE = 16
 
 
 class Persistency(Reduction):
@@ -29,12 +32,12 @@ class Persistency(Reduction):
 
     Parameters
     ----------
-    probing : bool
-        Fix every variable both ways (two flows each) and keep what both agree on. Default no. Needs data that 57 bits
-        hold exactly.
+    probing : {"auto", True, False}
+        Fix every variable both ways (two flows each) and keep what both agree on. "auto" does so for up to 64
+        variables, or 150 of at most 16 couplings on average. Needs data that 57 bits hold exactly.
     quick : bool
-        Leave alone, at no cost, what has more than a million entries or linear terms too weak for a roof dual to
-        decide anything. Default yes.
+        Leave alone, at no cost, what has more than a million entries, or (without probing) linear terms too weak for a
+        roof dual to decide anything. Default yes.
 
     Notes
     -----
@@ -51,31 +54,46 @@ class Persistency(Reduction):
 
     name: ClassVar[str] = "persistency"
 
-    def __init__(self, probing: bool = False, quick: bool = True):
-        for name, value in (("probing", probing), ("quick", quick)):
-            if not isinstance(value, bool):
-                raise ParameterError(f"{name} must be True or False, got {value!r}.")
+    def __init__(self, probing: bool | str = "auto", quick: bool = True):
+        if not isinstance(probing, bool) and probing != "auto":
+            raise ParameterError(f"probing must be 'auto', True or False, got {probing!r}.")
+        if not isinstance(quick, bool):
+            raise ParameterError(f"quick must be True or False, got {quick!r}.")
         self.probing, self.quick = probing, quick
 
     def apply(self, problem: BQP) -> Reduced | None:
         from bqp.flow.probing import probe
         from bqp.flow.roof import Roof, written_out
 
-        if not isinstance(problem.Q, Dense | Sparse) or problem.n == 0 or (self.quick and not self._promises(problem)):
+        if not isinstance(problem.Q, Dense | Sparse) or problem.n == 0:
+            return None
+        probing = self._probes(problem) if self.probing == "auto" else self.probing
+        if self.quick and not self._promises(problem, bool(probing)):
             return None
         J = written_out(problem.Q, "persistency", "Leave it out of the reductions.") * 2.0
         roof = Roof(J, problem.c)
-        labels = roof.labels(weak=not self.probing)
+        labels = roof.labels(weak=not (probing and roof.exact))
         leader, sign = np.arange(problem.n), np.ones(problem.n, np.int8)
-        if self.probing and not labels.all():
-            found = probe(roof, labels, max_effort=_PROBING_EFFORT[True])
+        if probing and roof.exact and not labels.all():
+            found = probe(roof, labels, max_effort=_PROBING_EFFORT)
             labels, leader, sign = found.labels, found.leader, found.sign
+            if not labels.any() and np.all(leader == np.arange(problem.n)):
+                labels = roof.labels(weak=True)
         return merge_and_fix(problem, labels, leader, sign)
 
-    def _promises(self, problem: BQP) -> bool:
+    def _probes(self, problem: BQP) -> bool:
+        n = problem.n
+        if n <= _PROBED_ANYHOW or n > _PROBED_UP_TO:
+            return n <= _PROBED_ANYHOW
+        entries = problem.Q.Q.nnz if isinstance(problem.Q, Sparse) else np.count_nonzero(problem.Q.Q)
+        return bool(entries <= _PROBED_DEGREE * n)
+
+    def _promises(self, problem: BQP, probing: bool) -> bool:
         entries = problem.Q.Q.nnz if isinstance(problem.Q, Sparse) else problem.n**2
         if entries > _QUICK_ENTRIES:
             return False
+        if probing:
+            return True
         linear = float(np.abs(problem.c).sum())
         return linear > _QUICK_RATIO * 2.0 * float(problem.Q.abs_row_sums().sum())
 

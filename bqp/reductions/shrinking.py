@@ -13,6 +13,7 @@ from bqp.rounding import common_unit, off_diagonal_blocks, smallest_unit
 __all__ = ["shrink", "upper_pairs"]
 
 _DENSE_UP_TO = 4000  # variables of a written-out matrix that is searched for small degrees and strong pairs
+_ROWS = 256
 _WORK_PER_CALL = 4_000_000  # some 50 ms
 _HALVINGS = 3  # of the unit of integral data, which degree three may cost
 _WRITE_OUT_DENSITY = 0.3
@@ -31,14 +32,13 @@ def shrink(problem: BQP, low_degree: bool, pairs: bool, note: str) -> Reduced | 
     """Apply the rules until none fits; None if nothing changed, or the form is not written out."""
     from bqp.kernels.shrink import LOG_WIDTH, link_edges, shrink_graph
 
-    n, upper = problem.n, upper_pairs(problem.Q)
-    if upper is None or n == 0:
+    n = problem.n
+    if n == 0 or not _may_apply(problem, low_degree, pairs):
+        return None
+    upper = upper_pairs(problem.Q)
+    if upper is None:
         return None
     m = len(upper.data)
-    if low_degree and not pairs:
-        touching = np.bincount(upper.row, minlength=n) + np.bincount(upper.col, minlength=n) + (problem.c != 0)
-        if touching.min() > 3:
-            return None
     h = problem.c.copy()
     head, weight = np.empty(2 * m, np.int64), 2.0 * upper.data
     following, previous = np.empty(2 * m, np.int64), np.empty(2 * m, np.int64)
@@ -74,6 +74,32 @@ def shrink(problem: BQP, low_degree: bool, pairs: bool, note: str) -> Reduced | 
         parts, constant, lift, lambda x: [x[kept]] if len(kept) else [],
         f"{n_gone} of {n} variables removed by {note}", float(sums[1]) * 2.0,
     )  # fmt: skip
+
+
+def _may_apply(problem: BQP, low_degree: bool, pairs: bool) -> bool:
+    """Whether some variable has a small degree, or a coupling and a linear term that outweigh its other couplings."""
+    form = problem.Q
+    if isinstance(form, Sparse):
+        rows = [(0, form.Q)]
+    elif isinstance(form, Dense) and form.n <= _DENSE_UP_TO:
+        rows = [(a, form.Q[a : a + _ROWS]) for a in range(0, form.n, _ROWS)]
+    else:
+        return False
+    linear, sums = np.abs(problem.c), 2.0 * form.abs_row_sums()
+    if np.any(linear >= sums):
+        return True
+    for a, block in rows:
+        stop = a + block.shape[0]
+        if low_degree:
+            degree = np.diff(block.indptr) if sp.issparse(block) else np.count_nonzero(block, axis=1)
+            if np.any(degree + (linear[a:stop] != 0) <= 4):  # a diagonal entry may be among them
+                return True
+        if pairs:
+            size = abs(block)
+            largest = size.max(axis=1).toarray().ravel() if sp.issparse(size) else size.max(axis=1)
+            if np.any(4.0 * largest + linear[a:stop] >= sums[a:stop] * (1.0 - 1e-12)):
+                return True
+    return False
 
 
 def _remaining(problem: BQP, kept, h, head, weight, following, free) -> BQP:

@@ -17,7 +17,8 @@ from bqp.testing import strategies as draw
 STEPS = {
     "low_degree": LowDegree(),
     "dominated_pairs": DominatedPairs(),
-    "persistency": Persistency(quick=False),
+    "persistency": Persistency(probing=False, quick=False),
+    "auto": Persistency(),
     "probing": Persistency(probing=True, quick=False),
 }
 
@@ -127,7 +128,7 @@ def test_quick_persistency_skips_what_promises_nothing():
     cut = bqp.BQP(Q + Q.T)
     assert Persistency().apply(cut) is None
     assert Persistency().apply(bqp.BQP(bqp.forms.LowRank(np.ones((5, 1))), np.full(5, 99.0))) is None
-    with pytest.raises(ParameterError, match="probing must be True or False, got 3"):
+    with pytest.raises(ParameterError, match="probing must be 'auto', True or False, got 3"):
         Persistency(probing=3)
 
 
