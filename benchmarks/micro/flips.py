@@ -3,13 +3,15 @@
 Run: ``python -m benchmarks.micro.flips``. A move reads one row of n entries and updates n deltas. The bandwidth is
 that of summing random rows of the same matrix (same bytes, nothing else to do), measured in the same run; the ratio is
 bytes of rows moved by tabu search over that. A plain numpy move (update all deltas, take the least free one) is the
-peer. Medians over repeats, one thread.
+peer. "wide" is the same walk with int32 deltas. "two threads" is the rate of each of two walks that run at once and
+share the matrix. Medians over repeats, in CPU seconds of the thread that works.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -62,6 +64,16 @@ def measure(n: int, density: float, repeats: int, seconds: float = 0.2) -> dict[
     walk.tabu(2000, *settings)
     n_moves = max(2000, int(2000 * seconds / (time.thread_time() - began)))
     per_move = _median(lambda: walk.tabu(n_moves, *settings), repeats) / n_moves
+    with ThreadPoolExecutor(2) as pool:
+        walks = [storage.start(rng.choice([-1, 1], n)) for _ in range(2)]
+        for other in walks:
+            other.begin_tabu(2)
+        jobs = [pool.submit(_median, lambda other=other: other.tabu(n_moves, *settings), repeats) for other in walks]
+        per_move_of_two = float(np.mean([job.result() for job in jobs])) / n_moves
+    limit, storage.narrow_limit = storage.narrow_limit, 0
+    walk.tabu(1000, *settings)
+    per_move_wide = _median(lambda: walk.tabu(n_moves, *settings), repeats) / n_moves
+    storage.narrow_limit = limit
     picks = rng.integers(0, n, n_moves)
     _read_rows(storage.rows, picks[:10])
     per_row = _median(lambda: _read_rows(storage.rows, picks), repeats) / n_moves
@@ -75,6 +87,8 @@ def measure(n: int, density: float, repeats: int, seconds: float = 0.2) -> dict[
         "row": str(storage.row_dtype),
         "matrix MiB": round(storage.rows.nbytes / 2**20, 1),
         "M flips/s": round(1e-6 / per_move, 3),
+        "two threads": round(1e-6 / per_move_of_two, 3),
+        "wide": round(1e-6 / per_move_wide, 3),
         "rows GB/s": round(1e-9 * row_bytes / per_move, 2),
         "read GB/s": round(1e-9 * row_bytes / per_row, 2),
         "of bandwidth": round(per_row / per_move, 3),
