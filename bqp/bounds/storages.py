@@ -57,7 +57,8 @@ def homogeneous(problem: BQP, *, dense_up_to: int = DENSE_UP_TO) -> Homogeneous:
     parts = form.parts if isinstance(form, Sum) else (form,)
     n = spin.n + bool(spin.c.any())
     if all(isinstance(part, Sparse) for part in parts):
-        Q = sp.csr_array(sum(part.Q for part in parts)) if len(parts) > 1 else parts[0].Q
+        matrices = [part.Q for part in parts]
+        Q = matrices[0] if len(matrices) == 1 else sp.csr_array(sum(matrices))
         return SparseHomogeneous(_bordered(Q, diagonal, spin.c), constant, dense_up_to)
     n_columns = sum(_n_columns(part) for part in parts)
     if all(isinstance(part, LowRank | Grouped) for part in parts) and 4 * n_columns < spin.n:
