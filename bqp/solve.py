@@ -209,8 +209,8 @@ def choose_solver(
     --------
     >>> import numpy as np, bqp
     >>> from bqp.solve import choose_solver
-    >>> ring = np.roll(np.eye(60), 1, axis=1)
-    >>> choose_solver(bqp.BQP(ring + ring.T, np.ones(60)))[0].name
+    >>> near = np.roll(np.eye(200), 1, axis=1) + np.roll(np.eye(200), 2, axis=1)
+    >>> choose_solver(bqp.BQP(near + near.T))[0].name
     'simulated_annealing'
     """
     name, reason = _choose(problem, max_moves, time_limit)
