@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from bqp.kernels.cliques import extend_cuts, violated_triangles
-
 __all__ = ["WIDTHS", "CutPool"]
 
 WIDTHS = (3, 5, 7)
@@ -78,6 +76,8 @@ class CutPool:
         All triangles are looked at; wider cuts grow from the tightest narrower ones by the best pair of variables, and
         are looked for only when fewer than `wide_below` triangles are violated by more than `threshold`.
         """
+        from bqp.kernels.cliques import extend_cuts, violated_triangles
+
         X = V @ V.T
         members, signs = np.empty((_TRIANGLES, 3), np.int32), np.empty((_TRIANGLES, 3), np.int8)
         violations = np.empty(_TRIANGLES)

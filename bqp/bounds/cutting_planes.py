@@ -23,7 +23,6 @@ import scipy.sparse as sp
 
 from bqp.bounds.cliques import CutPool
 from bqp.bounds.homogeneous import dual_bound, evaluation_rounding, homogenise
-from bqp.kernels.cliques import clique_matrix, descend_signs, minimise_lagrangian
 from bqp.problem import BQP
 from bqp.rng import RandomLike, as_seed_sequence, streams
 from bqp.solution import Bound
@@ -84,6 +83,8 @@ class CliqueRelaxation:
 
         Where the proof loses more than the estimate gained, the next rounds minimise more finely.
         """
+        from bqp.kernels.cliques import clique_matrix, minimise_lagrangian
+
         start, member, sign, gamma = self.pool.flat()
         if self.rounds:
             self.V += _NOISE * self.rng.standard_normal(self.V.shape)
@@ -127,6 +128,8 @@ class CliqueRelaxation:
 
     def roundings(self, count: int) -> tuple[np.ndarray, float]:
         """The best of random hyperplane roundings, each followed by a one-flip descent, and its z'Az."""
+        from bqp.kernels.cliques import descend_signs
+
         normals = self.rng.standard_normal((self.V.shape[1], count))
         normals[:, 0] = self.V[0]
         Z = np.where(self.V @ normals >= 0.0, 1.0, -1.0).T.copy()
