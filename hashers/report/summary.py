@@ -87,7 +87,9 @@ def bound_of(runs, n_bits):
 def useful_bound(runs, group):
     """The bound for the code length of a group; None where it says nothing beside the objective."""
     bound, objective = bound_of(runs, group.n_bits), group.mean("ksh_normalised")
-    return bound if bound is not None and bound >= USEFUL_BOUND * objective else None
+    if bound is None or objective is None:  # a run without codes has no objective
+        return None
+    return bound if bound >= USEFUL_BOUND * objective else None
 
 
 def gap_of(runs, group):
