@@ -50,7 +50,8 @@ def _table(comparison, members, bounded):
     for group in members:
         bits = [bit for run in group.runs for bit in run.bits]
         proven = sum(bit["status"] == "optimal" for bit in bits)
-        cells = [f"{group.mean('ksh_normalised'):.4f}"]
+        objective = group.mean("ksh_normalised")
+        cells = ["" if objective is None else f"{objective:.4f}"]
         if bounded:
             bound, gap = useful_bound(comparison.runs, group), gap_of(comparison.runs, group)
             cells += ["" if bound is None else f"{bound:.4f}", "" if gap is None else share(gap)]
@@ -65,7 +66,10 @@ def _table(comparison, members, bounded):
 
 
 def _matrix(comparison, members):
-    best = min(members, key=lambda group: (-group.n_bits, group.mean("ksh_normalised")))
+    rated = [group for group in members if group.mean("ksh_normalised") is not None]
+    if not rated:
+        return ""
+    best = min(rated, key=lambda group: (-group.n_bits, group.mean("ksh_normalised")))
     classes = class_codes(comparison, best.runs[0])
     if classes is None or len(classes.codes) < 2:
         return ""
