@@ -245,7 +245,11 @@ BAD = {
     "backend": ((), {"solver": "graph_cut", "backend": "gpu"}, "backend must be one of dinic, .*, got 'gpu'"),
     "elites": ((), {"solver": "tabu_search", "elite_size": 1}, "elite_size must be at least 2"),
     "max_n": ((), {"solver": "exact", "max_n": 99}, "max_n must be at most 40"),
-    "too large for exact": ((), {"solver": "exact", "backend": "enumeration", "max_n": 3, "reductions": ()}, "at most 3 .*, this problem has 5"),
+    "too large for exact": (
+        (),
+        {"solver": "exact", "backend": "enumeration", "max_n": 3, "reductions": ()},
+        "at most 3 .*, this problem has 5",
+    ),
     "reductions": ((), {"reductions": "colour"}, "unknown reduction 'colour'"),
     "no reductions": ((), {"reductions": None}, r"pass \(\) to switch them off"),
     "time_limit": ((), {"time_limit": -1}, "time_limit must be a number of seconds >= 0, got -1"),
