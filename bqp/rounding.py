@@ -44,8 +44,7 @@ def sums_are_exact(problem: BQP) -> bool:
     if unit == 0.0 or not all(_is_integral(values) for values in _factors(problem.Q)):
         return False
     return all(
-        _is_integral(values, 1.0 / unit)
-        for values in (*_coefficients(problem.Q), problem.c, np.array(problem.offset))
+        _is_integral(values, 1.0 / unit) for values in (*_coefficients(problem.Q), problem.c, np.array(problem.offset))
     )
 
 
