@@ -23,13 +23,15 @@ import scipy.sparse as sp
 
 from bqp.bounds.cliques import CutPool
 from bqp.bounds.homogeneous import dual_bound, evaluation_rounding, homogenise
+from bqp.errors import ParameterError
 from bqp.problem import BQP
 from bqp.rng import RandomLike, as_seed_sequence, streams
 from bqp.solution import Bound
 
 __all__ = ["CliqueRelaxation", "semidefinite_cuts_bound"]
 
-_CHUNK = 40  # iterations between two looks at the clock
+_CHUNK, _LEAST_CHUNK = 40, 5  # iterations between two looks at the clock
+_CHUNK_WORK = 2.5e9  # and what they may cost: a second or two
 _NOISE = 0.03  # keeps V from losing rank
 _STIFFNESS = 8.0  # penalty, in units of the mean row sum of |A| over n
 _TOLERANCE, _FINEST = 1e-3, 1e-6  # of the gradient at first and at last, in units of the mean row sum of |A|
@@ -89,12 +91,14 @@ class CliqueRelaxation:
         if self.rounds:
             self.V += _NOISE * self.rng.standard_normal(self.V.shape)
             self.V /= np.linalg.norm(self.V, axis=1, keepdims=True)
-        for _ in range(0, self.max_iterations, _CHUNK):
+        cost = (len(self._csr[2]) + len(member)) * self.V.shape[1]
+        chunk = max(_LEAST_CHUNK, min(_CHUNK, int(_CHUNK_WORK / max(1, cost))))
+        for _ in range(0, self.max_iterations, chunk):
             _, _, done = minimise_lagrangian(
-                *self._csr, self.V, start, member, sign, gamma, self.sigma, self.tolerance * self.scale, _CHUNK
+                *self._csr, self.V, start, member, sign, gamma, self.sigma, self.tolerance * self.scale, chunk
             )
             self.iterations += done
-            if done < _CHUNK or stopping():
+            if done < chunk or stopping():
                 break
         self.rounds += 1
         squares, M = np.empty(len(gamma)), np.empty_like(self.A)
@@ -149,7 +153,7 @@ def semidefinite_cuts_bound(
     max_rounds : int
         Rounds of cuts; each proves a bound, the best is returned. Rounds end early when little is gained.
     time_limit : float, seconds, optional
-        No round begins after it.
+        No round begins after it, and the one that runs is cut short.
     rng : None, int, SeedSequence or Generator
         For the start.
 
@@ -174,7 +178,16 @@ def semidefinite_cuts_bound(
     """
     import time
 
-    started = time.perf_counter()
+    from bqp.solvers.base import check_count
+
+    max_rounds = check_count("max_rounds", max_rounds)
+    if time_limit is not None and (
+        isinstance(time_limit, bool)
+        or not isinstance(time_limit, int | float | np.integer | np.floating)
+        or not time_limit >= 0
+    ):
+        raise ParameterError(f"time_limit must be a number >= 0, got {time_limit!r}.")
+    deadline = np.inf if time_limit is None else time.perf_counter() + float(time_limit)
     A, constant = homogenise(problem)
     constant -= evaluation_rounding(problem)
     if len(A) == 0 or not A.any():
@@ -182,11 +195,11 @@ def semidefinite_cuts_bound(
     relaxation = CliqueRelaxation(A, streams(as_seed_sequence(rng), 1)[0])
     history = []
     for _ in range(max_rounds):
-        relaxation.round()
+        relaxation.round(stopping=lambda: time.perf_counter() >= deadline)
         history.append(relaxation.bound)
         if len(history) > 6 and history[-1] - history[-6] <= 1e-5 * abs(history[-1]):
             break
-        if time_limit is not None and time.perf_counter() - started >= time_limit:
+        if time.perf_counter() >= deadline:
             break
         relaxation.separate()
     certificate = {**relaxation.certificate, "rounds": relaxation.rounds}

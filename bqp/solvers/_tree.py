@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import heapq
+import os
 import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -51,13 +52,16 @@ def search_tree(
     checkpoint : Path or None
         Where the open nodes are kept; read if it exists, removed when the search is complete.
     """
+    if checkpoint is not None:
+        _require_place(checkpoint)
     tree = _Tree(problem, run, rtol)
     start_seed, node_seed = (int(child.generate_state(1)[0]) for child in seeds.spawn(2))
     if checkpoint is not None and checkpoint.exists():
         tree.load(checkpoint)
     else:
         _first_incumbent(problem, run, x0, start_seed, n_jobs)
-        tree.push(Node(-np.inf, 0, tree.root()))
+        tree.push(Node(-float(np.abs(tree.A).sum()), 0, tree.root()))
+        tree.prove()
     if run.budget.target is not None and run.energy <= run.budget.target:
         run.stop(Status.TARGET_REACHED)
     saved = time.perf_counter()
@@ -74,13 +78,18 @@ def search_tree(
                 executor.submit(process_node, tree.A, node, incumbent, tree.slack, node_seed, lambda: run.stopping)
                 for node in batch
             ]
-            with run.catching_interrupts():
-                pending = set(futures)
-                while pending:
-                    _, pending = wait(pending, timeout=_POLL_SECONDS)
-                    run.tick()
-            for node, future in zip(batch, futures):
-                tree.commit(node, future.result())
+            try:
+                with run.catching_interrupts():
+                    pending = set(futures)
+                    while pending:
+                        _, pending = wait(pending, timeout=_POLL_SECONDS)
+                        run.tick()
+            except BaseException:  # a callback that raises: the nodes in work need not be waited for
+                run.stop(Status.STOPPED)
+                raise
+            for node, outcome in zip(batch, [future.result() for future in futures]):
+                tree.commit(node, outcome)
+            tree.prove()  # not before: the nodes of the batch that are still to be committed count, too
             run.tick()
             if run.budget.target is not None and run.energy <= run.budget.target and tree.is_open:
                 run.stop(Status.TARGET_REACHED)
@@ -171,9 +180,9 @@ class _Tree:
         for child in outcome.children:
             self.push(Node(bound, self.numbers, child, outcome.pool, outcome.V))
             self.numbers += 1
-        self._prove()
 
-    def _prove(self) -> None:
+    def prove(self) -> None:
+        """Raise the bound of the run to the least of all nodes, none of which may be in work."""
         least = min([self.closed, *(node.bound for node in self.heap[:1])])
         self.run.prove(min(self.run.energy, self._raised(least + self.constant)))
 
@@ -225,6 +234,8 @@ class _Tree:
 
     def load(self, path: Path) -> None:
         try:
+            with zipfile.ZipFile(path):  # np.load also opens what is no archive
+                pass
             with np.load(path, allow_pickle=False) as data:
                 arrays = {name: data[name] for name in data.files}
             if str(arrays["format"]) != _FORMAT:
@@ -236,6 +247,11 @@ class _Tree:
                 pool.gamma[w] = arrays[f"gamma{w}"]
             nodes, x = (arrays["bounds"], arrays["numbers"], arrays["fixed"]), arrays["x"]
             counts, values = arrays["counts"].tolist(), arrays["values"].tolist()
+            if same and not (
+                x.shape == (self.problem.n,) and nodes[2].shape == (len(nodes[0]), len(self.A))
+                and len(nodes[0]) == len(nodes[1]) and len(counts) == 4 and len(values) == 2
+            ):  # fmt: skip
+                raise ValueError("arrays of wrong shapes")
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             if isinstance(error, FormatError):
                 raise
@@ -247,7 +263,17 @@ class _Tree:
         self.closed, self.root_bound = values
         for bound, number, fixed in zip(*nodes):
             self.push(Node(float(bound), int(number), fixed, pool))
-        self._prove()
+        self.prove()
+
+
+def _require_place(path: Path) -> None:
+    """Complain before the search, not after it."""
+    if path.is_dir():
+        raise ParameterError(f"checkpoint must name a file, {str(path)!r} is a folder.")
+    if not path.parent.is_dir():
+        raise ParameterError(f"the folder of the checkpoint {str(path)!r} does not exist. Create it first.")
+    if not os.access(path.parent, os.W_OK):
+        raise ParameterError(f"the folder of the checkpoint {str(path)!r} cannot be written to.")
 
 
 def _first_incumbent(problem: BQP, run: Run, x0, seed: int, n_jobs: int) -> None:

@@ -18,7 +18,7 @@ from bqp.bounds.homogeneous import homogenise
 from bqp.errors import FormatError, ParameterError, ProblemError
 from bqp.kernels.cliques import clique_matrix, descend_signs, extend_cuts, minimise_lagrangian, violated_triangles
 from bqp.solvers import Exact
-from bqp.solvers._nodes import Node, process_node
+from bqp.solvers._nodes import Node, Outcome, process_node
 from bqp.testing import check_solver, reference, strategies
 
 BRANCHING = {"backend": "branch_and_bound"}
@@ -210,6 +210,12 @@ def test_a_round_proves_no_more_than_its_certificate():
     assert relaxation.bound <= np.einsum("mi,ij,mj->m", Z, A, Z).min()
 
 
+@pytest.mark.parametrize("options", [{"max_rounds": 0}, {"max_rounds": "a"}, {"time_limit": -1}, {"time_limit": "x"}])
+def test_wrong_options_of_the_bound_are_named(options):
+    with pytest.raises(ParameterError, match=f"{next(iter(options))} must be"):
+        bqp.lower_bound(bqp.BQP(symmetric(8, 0)), method="semidefinite_cuts", **options)
+
+
 # ---- the tree ---------------------------------------------------------------------------------------------------
 
 
@@ -279,6 +285,54 @@ def test_limits_leave_a_valid_gap():
     assert all(event.lower_bound <= best.energy <= event.energy for event in seen)
 
 
+def test_nodes_in_work_count_in_the_bound():
+    problem = bqp.BQP(symmetric(60, 4, most=1))
+    for nodes in (7, 9):  # ends between two nodes of a batch that held all that was open
+        solution = bqp.solve(problem, solver="exact", rng=0, max_moves=nodes)
+        assert solution.stats["open_nodes"] > 0
+        assert solution.status is bqp.Status.MAX_MOVES and solution.lower_bound < solution.energy
+
+
+def test_no_bound_that_observers_see_forgets_a_node_in_work():
+    from bqp.solvers._tree import _Tree
+    from bqp.solvers.run import Budget, Run
+
+    problem = bqp.BQP(symmetric(40, 0, most=1))
+    run = Run(problem, Budget())
+    run.offer(np.ones(40, np.int8))
+    tree = _Tree(problem, run, 1e-9)
+    for number, bound in enumerate((-300.0, -200.0)):
+        tree.push(Node(bound, number, tree.root()))
+    first, second = tree.pop(2)
+    z = tree.root() + (tree.root() == 0).astype(np.int8)
+    closed = Outcome(run.energy - tree.constant, z, np.inf, (), None, None, 0)
+    tree.commit(second, closed)
+    assert run.lower_bound == -np.inf  # the first is not back yet
+    tree.commit(first, closed)
+    tree.prove()
+    assert run.lower_bound == run.energy
+
+
+def test_a_search_without_time_has_the_trivial_bound():
+    problem = frustrated()
+    for limits in ({"time_limit": 0}, {"max_moves": 0}, {"target": 1e9}):
+        solution = Exact(**BRANCHING).solve(problem, rng=0, **limits)
+        assert -np.inf < solution.lower_bound <= solution.energy
+        assert solution.status is not bqp.Status.OPTIMAL
+
+
+def test_an_error_of_the_callback_comes_through_at_once():
+    problem = frustrated(110, 2)
+
+    def fail(event):
+        raise RuntimeError("mine")
+
+    start = time.perf_counter()
+    with pytest.raises(RuntimeError, match="mine"):
+        bqp.solve(problem, solver="exact", rng=0, callback=fail)
+    assert time.perf_counter() - start < 30
+
+
 def test_a_stopped_search_goes_on_from_its_checkpoint(tmp_path):
     problem, path = frustrated(), tmp_path / "open.npz"
     best = bqp.solve(problem, solver="exact", rng=0)
@@ -297,6 +351,27 @@ def test_checkpoints_that_do_not_fit_are_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(FormatError, match="cannot be read as a checkpoint"):
         bqp.solve(frustrated(), solver="exact", checkpoint=path)
+    np.save(tmp_path / "array.npy", np.ones(3))
+    with pytest.raises(FormatError, match="cannot be read as a checkpoint"):
+        bqp.solve(frustrated(), solver="exact", checkpoint=tmp_path / "array.npy")
+
+
+def test_checkpoints_of_wrong_shapes_are_refused(tmp_path):
+    path = tmp_path / "open.npz"
+    bqp.solve(frustrated(), solver="exact", rng=0, max_moves=1, checkpoint=path)
+    with np.load(path) as data:
+        arrays = {name: data[name] for name in data.files}
+    for name in ("x", "counts", "fixed"):
+        np.savez(path, **{**arrays, name: arrays[name][:1]})
+        with pytest.raises(FormatError, match="wrong shapes"):
+            bqp.solve(frustrated(), solver="exact", checkpoint=path)
+
+
+def test_places_for_checkpoints_are_checked_before_the_search(tmp_path):
+    with pytest.raises(ParameterError, match="does not exist"):
+        bqp.solve(frustrated(), solver="exact", checkpoint=tmp_path / "no" / "open.npz")
+    with pytest.raises(ParameterError, match="is a folder"):
+        bqp.solve(frustrated(), solver="exact", checkpoint=tmp_path)
 
 
 SCRIPT = """
