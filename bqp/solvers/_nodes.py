@@ -110,7 +110,7 @@ def process_node(
 
 
 def _persistent(A: np.ndarray, fixed: np.ndarray) -> np.ndarray:
-    """Fix what follows: a spin whose field from the fixed ones outweighs all couplings to the free ones."""
+    """Fix what loses nothing: spins whose field from the fixed ones is at least all couplings to free ones."""
     fixed = fixed.copy()
     while True:
         free = np.flatnonzero(fixed == 0)
@@ -118,7 +118,7 @@ def _persistent(A: np.ndarray, fixed: np.ndarray) -> np.ndarray:
             return fixed
         rows = A[free]
         field = rows @ fixed
-        sure = np.abs(field) > np.abs(rows[:, free]).sum(axis=1)
+        sure = np.abs(field) >= np.abs(rows[:, free]).sum(axis=1)
         if not sure.any():
             return fixed
         fixed[free[sure]] = np.where(field[sure] > 0, -1, 1)

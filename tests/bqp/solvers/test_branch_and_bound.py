@@ -285,6 +285,14 @@ def test_limits_leave_a_valid_gap():
     assert all(event.lower_bound <= best.energy <= event.energy for event in seen)
 
 
+def test_variables_that_nothing_depends_on_are_not_branched_on():
+    Q = np.random.default_rng(0).standard_normal((40, 40))
+    Q = Q + Q.T
+    Q[:6] = Q[:, :6] = 0
+    solution = bqp.solve(bqp.BQP(Q), solver="exact", rng=0, reductions=(), max_moves=50)
+    assert solution.status is bqp.Status.OPTIMAL
+
+
 def test_nodes_in_work_count_in_the_bound():
     problem = bqp.BQP(symmetric(60, 4, most=1))
     for nodes in (7, 9):  # ends between two nodes of a batch that held all that was open
