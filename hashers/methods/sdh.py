@@ -3,11 +3,15 @@
 Shen, Shen, Liu and Shen, "Supervised discrete hashing", CVPR 2015.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from hashers.base import CoupledHasher
 
 __all__ = ["SDH"]
+
+_MOST_TRIALS = 6  # bounds on the label term that the similarity start tries
 
 
 class SDH(CoupledHasher):
@@ -30,9 +34,10 @@ class SDH(CoupledHasher):
         lambda.
     start : {"similarity", "random", "class-codes"}
         Where the default mode begins. "similarity": at codes near the optimum of the KSH loss that are no worse for SDH
-        than the published ones (`bqp.codes.predictable`; up to 64 distinct label sets, else "random"). "random": at the
-        best of the published rounds and of `n_starts` descents from random class codes. "class-codes": Hadamard codes
-        of the classes are tried as well; they have the lowest objective, but see Notes.
+        than the published ones (`bqp.codes.predictable`; up to 64 distinct label sets). Where there are none, as
+        "random", but the published codes stay if that raises the KSH loss. "random": at the best of the published
+        rounds and of `n_starts` descents from random class codes. "class-codes": Hadamard codes of the classes are
+        tried as well; they have the lowest objective, but see Notes.
     n_starts : int, optional
         Descents for ``start="random"``. Default 1024 / n_bits up to 256 distinct label sets, else none.
     mode : {"default", "published"}
@@ -137,28 +142,57 @@ class SDH(CoupledHasher):
         if self.start == "class-codes" or self.mode != "default":
             return codes.discrete_cyclic(S, mode=self.mode, **settings)
         published = codes.discrete_cyclic(S, mode="published", certify=False, **settings)
-        result = codes.discrete_cyclic(S, init=self._best_start(S, published.stats["best_B"], settings), **settings)
-        if result.objective > published.stats["best_objective"]:
+        bound = published.stats["best_objective"]
+        plain = {**settings, "refit": None, "callback": None, "certify": False}
+        base = codes.discrete_cyclic(S, init=published.stats["best_B"], **plain)
+        if self.start == "similarity" and self.loss == "squared":
+            result = self._from_similarity(S, base.objective, bound, settings)
+            if result is not None:
+                return result
+        result = codes.discrete_cyclic(S, init=self._best_start(S, base, plain), **settings)
+        if result.objective > bound:
             result = codes.discrete_cyclic(S, init=published.stats["best_B"], **settings)
+        if self.start == "similarity" and published.objective <= bound:
+            return _more_similar(published, result)
         return result
 
-    def _best_start(self, S, B, settings):
-        """Codes to begin with, no worse than B without the feature term."""
+    def _from_similarity(self, S, plain_bound, bound, settings):
+        """The result from codes near the optimum of the KSH loss, at most `bound`; None if there is none.
+
+        Flips know nothing of the feature term. Where it lifts their codes above `bound`, the excess is taken off what
+        the label term may be, and they go on.
+        """
         from bqp import codes
         from bqp.codes.predictable import predictable_codes
 
-        plain = {**settings, "refit": None, "callback": None, "certify": False}
-        best = codes.discrete_cyclic(S, init=B, **plain)
         n_bits, rng, n_jobs = settings["n_bits"], settings["rng"], settings["n_jobs"]
-        if self.start == "similarity" and self.loss == "squared":
-            similar = predictable_codes(S, n_bits, best.objective, self.regularization, rng, n_jobs)
-            if similar is not None:
-                return similar
-        n_groups, n_starts = int(S.groups.max()) + 1, self.n_starts
+        for _ in range(_MOST_TRIALS):
+            B = predictable_codes(S, n_bits, plain_bound, self.regularization, rng, n_jobs)
+            if B is None:
+                return None
+            result = codes.discrete_cyclic(S, init=B, **settings)
+            if result.objective <= bound:
+                return result
+            plain_bound -= result.objective - bound
+        return None
+
+    def _best_start(self, S, best, plain):
+        """Codes of the best descent from random class codes, no worse than `best` without the feature term."""
+        from bqp import codes
+
+        n_bits, n_groups, n_starts = plain["n_bits"], int(S.groups.max()) + 1, self.n_starts
         if n_starts is None:
             n_starts = max(1, 1024 // n_bits) if n_groups <= 256 else 0
-        draw = np.random.default_rng(rng)
+        draw = np.random.default_rng(plain["rng"])
         for _ in range(n_starts):
             init = np.where(draw.random((n_groups, n_bits)) < 0.5, -1, 1)[S.groups]
             best = min(best, codes.discrete_cyclic(S, init=init, **plain), key=lambda result: result.objective)
         return best.B
+
+
+def _more_similar(published, descended):
+    """Of two results that are no worse than the published one, the one with the lower KSH loss."""
+    if published.ksh_objective >= descended.ksh_objective:
+        return descended
+    # a bound on the KSH loss is about the similarity, whatever the codes
+    return replace(published, ksh_lower_bound=min(descended.ksh_lower_bound, published.ksh_objective))

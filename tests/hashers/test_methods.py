@@ -242,6 +242,31 @@ def test_published_and_default_objectives(digits):
         assert default.objective <= published.objective * (1 + tol), cls
 
 
+def test_sdh_starts_from_similarity_whatever_the_feature_term_weighs():
+    X, y = load_digits(return_X_y=True)
+    X, y = X[:400], y[:400]
+    for nu in (1e-5, 1e-3):  # with the larger one the first codes found are above the published objective
+        default = SDH(16, KERNEL, nu=nu, random_state=0).fit(X, y).result_
+        published = SDH(16, KERNEL, nu=nu, mode="published", random_state=0).fit(X, y).result_
+        assert default.objective <= published.stats["best_objective"]
+        assert default.ksh_objective < 0.8 * published.ksh_objective
+
+
+def test_sdh_of_many_label_sets_is_no_less_similar_than_published():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((300, 8))
+    Y = (X + 0.3 * rng.standard_normal(X.shape) > 0.3).astype(int)
+    assert len(np.unique(Y, axis=0)) > 64
+    for seed in range(3):
+        default = SDH(12, KERNEL, random_state=seed).fit(X, Y).result_
+        published = SDH(12, KERNEL, mode="published", random_state=seed).fit(X, Y).result_
+        assert default.objective <= published.stats["best_objective"] * (1 + 1e-9)
+        assert published.objective > published.stats["best_objective"] or (
+            default.ksh_objective <= published.ksh_objective
+        )
+        assert default.ksh_lower_bound <= default.ksh_objective
+
+
 def test_coupled_methods_are_coupled():
     coupled = [name for name in SUPERVISED if isinstance(make(name), CoupledHasher)]
     assert coupled == ["fasthash", "sdh", "fsdh", "affhash", "triplet"]
