@@ -155,6 +155,8 @@ def solve(
                 part_solver, reason = (
                     chosen if chosen is not None else choose_solver(part, options, moves_left, effort.time_left(k))
                 )
+            if len(reduced.parts) > 1:
+                part_solver = part_solver.for_part(k)
             found = part_solver.solve(
                 part,
                 time_limit=effort.time_left(k),

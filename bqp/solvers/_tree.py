@@ -10,6 +10,7 @@ import hashlib
 import heapq
 import os
 import time
+import warnings
 import zipfile
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
@@ -18,7 +19,7 @@ import numpy as np
 
 from bqp.bounds.cliques import WIDTHS, CutPool
 from bqp.bounds.homogeneous import homogenise
-from bqp.errors import FormatError, ParameterError
+from bqp.errors import BQPWarning, FormatError, ParameterError
 from bqp.problem import BQP
 from bqp.rounding import energy_grid
 from bqp.solution import Status
@@ -64,42 +65,14 @@ def search_tree(
         tree.prove()
     if run.budget.target is not None and run.energy <= run.budget.target:
         run.stop(Status.TARGET_REACHED)
-    saved = time.perf_counter()
     with _single_threaded_blas(), ThreadPoolExecutor(max_workers=n_jobs) as executor:
-        size = 1
-        while tree.is_open and not run.stopping:
-            left = run.moves_left
-            if left == 0:
-                run.stop(Status.MAX_MOVES)
-                break
-            batch = tree.pop(size if left is None else min(size, left))
-            incumbent = tree.incumbent
-            futures = [
-                executor.submit(process_node, tree.A, node, incumbent, tree.slack, node_seed, lambda: run.stopping)
-                for node in batch
-            ]
-            try:
-                with run.catching_interrupts():
-                    pending = set(futures)
-                    while pending:
-                        _, pending = wait(pending, timeout=_POLL_SECONDS)
-                        run.tick()
-            except BaseException:  # a callback that raises: the nodes in work need not be waited for
-                run.stop(Status.STOPPED)
-                raise
-            for node, outcome in zip(batch, [future.result() for future in futures]):
-                tree.commit(node, outcome)
-            tree.prove()  # not before: the nodes of the batch that are still to be committed count, too
-            run.tick()
-            if run.budget.target is not None and run.energy <= run.budget.target and tree.is_open:
-                run.stop(Status.TARGET_REACHED)
-            if checkpoint is not None and time.perf_counter() - saved > _SAVE_EVERY:
-                tree.save(checkpoint)
-                saved = time.perf_counter()
-            size = min(2 * size, _BATCH)
+        try:
+            _work(tree, run, executor, node_seed, checkpoint)
+        except BaseException:  # Ctrl-C between batches, a callback that raises: nodes in work need not be waited for
+            run.stop(Status.STOPPED)
+            raise
     if tree.is_open:
-        if checkpoint is not None:
-            tree.save(checkpoint)
+        _keep(tree, checkpoint)
     else:
         tree.close()
         if run.status is not Status.STOPPED:  # who asked to stop is not called again
@@ -107,6 +80,46 @@ def search_tree(
         if checkpoint is not None:
             checkpoint.unlink(missing_ok=True)
     run.stats.update(tree.statistics())
+
+
+def _work(tree: _Tree, run: Run, executor: ThreadPoolExecutor, seed: int, checkpoint: Path | None) -> None:
+    """Batches of nodes until none is open or the run is over."""
+    size, saved = 1, time.perf_counter()
+    while tree.is_open and not run.stopping:
+        left = run.moves_left
+        if left == 0:
+            return run.stop(Status.MAX_MOVES)
+        batch = tree.pop(size if left is None else min(size, left))
+        incumbent = tree.incumbent
+        futures = [
+            executor.submit(process_node, tree.A, node, incumbent, tree.slack, seed, lambda: run.stopping)
+            for node in batch
+        ]
+        with run.catching_interrupts():
+            pending = set(futures)
+            while pending:
+                _, pending = wait(pending, timeout=_POLL_SECONDS)
+                run.tick()
+        for node, outcome in zip(batch, [future.result() for future in futures]):
+            tree.commit(node, outcome)
+        tree.prove()  # not before: the nodes of the batch that are still to be committed count, too
+        run.tick()
+        if run.budget.target is not None and run.energy <= run.budget.target and tree.is_open:
+            run.stop(Status.TARGET_REACHED)
+        if time.perf_counter() - saved > _SAVE_EVERY:
+            _keep(tree, checkpoint)
+            saved = time.perf_counter()
+        size = min(2 * size, _BATCH)
+
+
+def _keep(tree: _Tree, checkpoint: Path | None) -> None:
+    """Save the open nodes; a full disk costs the checkpoint, not the search."""
+    if checkpoint is None:
+        return
+    try:
+        tree.save(checkpoint)
+    except OSError as error:
+        warnings.warn(f"the checkpoint {checkpoint} cannot be written ({error}); the search goes on.", BQPWarning, 3)
 
 
 class _Tree:
@@ -126,7 +139,6 @@ class _Tree:
         self.numbers = 1
         self.nodes = self.rounds = self.most_open = 0
         self.root_bound = -np.inf
-        self.started_from = ""
 
     # ---- assignments -------------------------------------------------------------------------------------------
 

@@ -108,6 +108,10 @@ class Solver(ABC):
             run.status = Status.TARGET_REACHED
         return run.solution(self.name, self.finish_status)
 
+    def for_part(self, k: int) -> Solver:
+        """The solver for the k-th of several independent parts; one that keeps files gives each part its own."""
+        return self
+
     @classmethod
     def options(cls) -> list[str]:
         """Names of the algorithm's own settings."""

@@ -39,7 +39,8 @@ class Exact(Solver):
         magnitude below it. The bound of the solution says what was proven.
     checkpoint : str or path, optional
         Branch and bound: the file that keeps the open nodes, rewritten every few seconds. If it exists, the search goes
-        on from it; it is removed when the search is complete.
+        on from it; it is removed when the search is complete. Where `bqp.solve` finds several independent parts, each
+        has a file of its own (``NAME.part0.npz``).
 
     Notes
     -----
@@ -79,6 +80,12 @@ class Exact(Solver):
         self.max_n = check_count("max_n", max_n)
         if self.max_n > _HARD_LIMIT:
             raise ParameterError(f"max_n must be at most {_HARD_LIMIT}: 2**{self.max_n} assignments take days.")
+
+    def for_part(self, k: int) -> Solver:
+        if self.checkpoint is None:
+            return self
+        path = Path(self.checkpoint)
+        return type(self)(**{**self.settings(), "checkpoint": path.with_name(f"{path.stem}.part{k}{path.suffix}")})
 
     def _search(self, problem, run, x0, seeds, n_jobs):
         backend = self._resolve(problem.n, run.n_solutions)

@@ -351,6 +351,27 @@ def test_a_stopped_search_goes_on_from_its_checkpoint(tmp_path):
     assert second.stats["nodes"] > 2 and not path.exists()
 
 
+def test_independent_parts_keep_checkpoints_of_their_own(tmp_path):
+    one = frustrated(64, 2)
+    Q = np.kron(np.eye(2), one.Q.to_dense())
+    problem, path = bqp.BQP(Q), tmp_path / "open.npz"
+    first = bqp.solve(problem, solver="exact", rng=0, max_moves=4, checkpoint=path)
+    assert first.status is bqp.Status.MAX_MOVES and list(tmp_path.iterdir())
+    second = bqp.solve(problem, solver="exact", rng=0, checkpoint=path)
+    assert second.status is bqp.Status.OPTIMAL and not list(tmp_path.iterdir())
+    assert second.energy == 2 * (bqp.solve(one, solver="exact", rng=0).energy - one.offset)
+
+
+def test_a_checkpoint_that_cannot_be_written_costs_a_warning(tmp_path, monkeypatch):
+    def full(*args, **kwargs):
+        raise OSError("no space left")
+
+    monkeypatch.setattr("bqp.solvers._tree._Tree.save", full)
+    with pytest.warns(bqp.errors.BQPWarning, match="no space left"):
+        solution = bqp.solve(frustrated(), solver="exact", rng=0, max_moves=1, checkpoint=tmp_path / "open.npz")
+    assert solution.status is bqp.Status.MAX_MOVES and np.isfinite(solution.lower_bound)
+
+
 def test_checkpoints_that_do_not_fit_are_refused(tmp_path):
     path = tmp_path / "open.npz"
     bqp.solve(frustrated(), solver="exact", rng=0, max_moves=1, checkpoint=path)
