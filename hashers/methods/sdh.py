@@ -160,20 +160,20 @@ class SDH(CoupledHasher):
         """The result from codes near the optimum of the KSH loss, at most `bound`; None if there is none.
 
         Flips know nothing of the feature term. Where it lifts their codes above `bound`, the excess is taken off what
-        the label term may be, and they go on.
+        the label term may be, twice as much each time, for a last flip may have gone past the bound.
         """
         from bqp import codes
         from bqp.codes.predictable import predictable_codes
 
         n_bits, rng, n_jobs = settings["n_bits"], settings["rng"], settings["n_jobs"]
-        for _ in range(_MOST_TRIALS):
+        for trial in range(_MOST_TRIALS):
             B = predictable_codes(S, n_bits, plain_bound, self.regularization, rng, n_jobs)
             if B is None:
                 return None
             result = codes.discrete_cyclic(S, init=B, **settings)
             if result.objective <= bound:
                 return result
-            plain_bound -= result.objective - bound
+            plain_bound -= 2**trial * (result.objective - bound)
         return None
 
     def _best_start(self, S, best, plain):
