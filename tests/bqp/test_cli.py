@@ -227,13 +227,19 @@ def test_compare_json(run, ring, biq):
     assert [row["objective"] for row in rows] == [4, 4, -5, -5]
 
 
-def test_compare_table_keeps_a_row_for_a_solver_that_cannot_run(run, hard):
-    code, out, err = run("compare", hard, "--solvers", "exact,tabu_search", "--max-moves", 1000)
+def test_compare_table_keeps_a_row_for_a_solver_that_cannot_run(run, tmp_path):
+    rng, n = np.random.default_rng(0), 3200  # more than branch and bound writes out
+    pairs = np.unique(np.sort(rng.integers(1, n + 1, (8 * n, 2)), axis=1), axis=0)
+    pairs = pairs[pairs[:, 0] < pairs[:, 1]]
+    lines = [f"{n} {len(pairs)}", *(f"{i} {j} {w}" for (i, j), w in zip(pairs, rng.choice([-1, 1], len(pairs))))]
+    path = tmp_path / "large.rudy"
+    path.write_text("\n".join(lines) + "\n")
+    code, out, err = run("compare", path, "--solvers", "exact,tabu_search", "--max-moves", 1000)
     assert code == 0 and err == ""
     exact, tabu = (next(line for line in out.splitlines() if f" {name}" in line) for name in ("exact", "tabu_search"))
     assert "cannot run" in exact and "*" not in exact and "*" in tabu and "max_moves" in tabu
-    assert "at most" in out.splitlines()[-1]  # why
-    assert "no solver could run" in failure(run("compare", hard, "--solvers", "exact"))
+    assert "up to n = 3000" in out.splitlines()[-1]  # why
+    assert "no solver could run" in failure(run("compare", path, "--solvers", "exact"))
 
 
 # ---- errors ----------------------------------------------------------------------------------------------------------

@@ -59,7 +59,7 @@ def test_cyclic_codes_have_no_better_bit_and_beat_one_pass(case, loss, q):
     similarity, S, _ = case
     one_pass = codes.bitwise(similarity, q, loss=loss)
     result = codes.bitwise(similarity, q, loss=loss, order="cyclic", n_kicks=0, max_cycles=50)
-    assert result.objective <= one_pass.objective * (1 + 1e-12) + 1e-12
+    assert result.objective <= one_pass.objective + 1e-12 * (1 + abs(one_pass.objective))
     X = cases.all_assignments(len(S))
     for k in range(q):
         problem = losses.bit_problem(similarity, result.B, k, loss, "cyclic")
