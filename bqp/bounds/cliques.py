@@ -70,8 +70,8 @@ class CutPool:
         self.gamma[width] = np.concatenate([self.gamma[width], np.zeros(len(fresh))])
         return len(fresh)
 
-    def separate(self, V: np.ndarray, limit: int, threshold: float = 0.02, wide_below: int = 0) -> tuple[int, float]:
-        """Add up to `limit` of the most violated cuts at X = VV'; returns their number and the largest violation.
+    def separate(self, V: np.ndarray, limit: int, threshold: float = 0.02, wide_below: int = 0) -> int:
+        """Add up to `limit` of the most violated cuts at X = VV'; returns their number.
 
         All triangles are looked at; wider cuts grow from the tightest narrower ones by the best pair of variables, and
         are looked for only when fewer than `wide_below` triangles are violated by more than `threshold`.
@@ -88,7 +88,6 @@ class CutPool:
                 break
             least = max(2 * least, 0.1)
         order = np.argsort(-violations[:found], kind="stable")[: 4 * limit]
-        largest = float(violations[order[0]]) if found else 0.0
         added = self.add(3, members[order], signs[order], limit)
         if found < wide_below:
             narrow, narrow_signs = self._tightest(3, V)
@@ -102,9 +101,8 @@ class CutPool:
                 narrow, narrow_signs = narrow[usable], narrow_signs[usable]
                 good = order[excess[order] > 2 * threshold]
                 if len(good):
-                    largest = max(largest, float(excess[good[0]]))
                     added += self.add(w, wide[good], wide_signs[good], limit)
-        return added, largest
+        return added
 
     def _tightest(self, width: int, V: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         members, signs = self.members[width], self.signs[width]

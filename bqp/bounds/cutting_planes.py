@@ -16,6 +16,7 @@ O(nnz(A) k + cuts k).
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -75,9 +76,8 @@ class CliqueRelaxation:
         self.scale = float(np.abs(A).sum() / max(1, n)) or 1.0
         self.sigma = _STIFFNESS * self.scale / max(1, n)
         self.bound, self.estimate = -np.inf, -np.inf
-        self.largest_violation = np.inf
         self.tolerance, self.max_iterations = _TOLERANCE, _ITERATIONS
-        self.rounds = self.iterations = 0
+        self.rounds = 0
         self.certificate: dict = {}
 
     def round(self, stopping: Callable[[], bool] = lambda: False) -> None:
@@ -85,7 +85,7 @@ class CliqueRelaxation:
 
         Where the proof loses more than the estimate gained, the next rounds minimise more finely.
         """
-        from bqp.kernels.cliques import clique_matrix, minimise_lagrangian
+        from bqp.kernels.cliques import clique_matrix, cut_squares, minimise_lagrangian
 
         start, member, sign, gamma = self.pool.flat()
         if self.rounds:
@@ -97,14 +97,13 @@ class CliqueRelaxation:
             _, _, done = minimise_lagrangian(
                 *self._csr, self.V, start, member, sign, gamma, self.sigma, self.tolerance * self.scale, chunk
             )
-            self.iterations += done
             if done < chunk or stopping():
                 break
         self.rounds += 1
         squares, M = np.empty(len(gamma)), np.empty_like(self.A)
-        clique_matrix(self.A, start, member, sign, np.zeros(len(gamma)), M, squares, self.V)
+        cut_squares(start, member, sign, self.V, squares)
         gamma = np.maximum(0.0, gamma + self.sigma * (1.0 - squares))
-        clique_matrix(self.A, start, member, sign, gamma, M, squares, self.V)
+        clique_matrix(self.A, start, member, sign, gamma, M)
         self.pool.set_gamma(gamma)
         y = np.einsum("ir,ir->i", self.V, M @ self.V)
         total = float(gamma.sum())
@@ -127,8 +126,7 @@ class CliqueRelaxation:
         limit = 5 * n if limit is None else limit
         gamma = self.pool.flat()[3]
         self.pool.keep((gamma > 1e-4 * self.scale / n) | (self._slack < 0.02))
-        added, self.largest_violation = self.pool.separate(self.V, limit, wide_below=n)
-        return added
+        return self.pool.separate(self.V, limit, wide_below=n)
 
     def roundings(self, count: int) -> tuple[np.ndarray, float]:
         """The best of random hyperplane roundings, each followed by a one-flip descent, and its z'Az."""
@@ -176,8 +174,6 @@ def semidefinite_cuts_bound(
     >>> -round(bqp.lower_bound(problem, method="semidefinite_cuts").value, 3)
     4.0
     """
-    import time
-
     from bqp.solvers.base import check_count
 
     max_rounds = check_count("max_rounds", max_rounds)

@@ -8,7 +8,14 @@ import numpy as np
 
 from bqp.kernels._jit import jit_kernel
 
-__all__ = ["clique_matrix", "descend_signs", "extend_cuts", "minimise_lagrangian", "violated_triangles"]
+__all__ = [
+    "clique_matrix",
+    "cut_squares",
+    "descend_signs",
+    "extend_cuts",
+    "minimise_lagrangian",
+    "violated_triangles",
+]
 
 _FAST = {"reassoc", "contract", "nsz"}
 _MEMORY = 10  # pairs of L-BFGS
@@ -162,18 +169,23 @@ def minimise_lagrangian(indptr, indices, data, V, start, member, sign, gamma, si
 
 
 @jit_kernel
-def clique_matrix(A, start, member, sign, gamma, M, squares, V):
-    """M = A - sum of gamma_t b_t b_t' (both dense), and squares[t] = |V'b_t|**2."""
-    k = V.shape[1]
+def clique_matrix(A, start, member, sign, gamma, M):
+    """M = A - sum of gamma_t b_t b_t', both dense."""
     M[:] = A
-    u = np.empty(k)
     for t in range(len(gamma)):
         for p in range(start[t], start[t + 1]):
             for o in range(start[t], start[t + 1]):
                 M[member[p], member[o]] -= gamma[t] * sign[p] * sign[o]
+
+
+@jit_kernel
+def cut_squares(start, member, sign, V, squares):
+    """squares[t] = |V'b_t|**2."""
+    u = np.empty(V.shape[1])
+    for t in range(len(squares)):
         u[:] = 0.0
         for p in range(start[t], start[t + 1]):
-            for r in range(k):
+            for r in range(len(u)):
                 u[r] += sign[p] * V[member[p], r]
         squares[t] = (u * u).sum()
 

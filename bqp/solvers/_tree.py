@@ -221,7 +221,7 @@ class _Tree:
     # ---- checkpoints -------------------------------------------------------------------------------------------
 
     def _fingerprint(self) -> str:
-        digest = hashlib.sha256(np.ascontiguousarray(self.A).tobytes())
+        digest = hashlib.sha256(self.A.tobytes())
         digest.update(np.float64(self.constant).tobytes())
         return digest.hexdigest()
 

@@ -16,7 +16,14 @@ from bqp.bounds.cliques import CutPool
 from bqp.bounds.cutting_planes import CliqueRelaxation, semidefinite_cuts_bound
 from bqp.bounds.homogeneous import homogenise
 from bqp.errors import FormatError, ParameterError, ProblemError
-from bqp.kernels.cliques import clique_matrix, descend_signs, extend_cuts, minimise_lagrangian, violated_triangles
+from bqp.kernels.cliques import (
+    clique_matrix,
+    cut_squares,
+    descend_signs,
+    extend_cuts,
+    minimise_lagrangian,
+    violated_triangles,
+)
 from bqp.solvers import Exact
 from bqp.solvers._nodes import Node, Outcome, process_node
 from bqp.testing import check_solver, reference, strategies
@@ -130,7 +137,8 @@ def test_clique_matrix_and_descent(n, seed):
     start, member, sign, _ = pool.flat()
     gamma, V = rng.random(len(pool)), rng.standard_normal((n, 2))
     M, squares = np.empty((n, n)), np.empty(len(pool))
-    clique_matrix(A, start, member, sign, gamma, M, squares, V)
+    clique_matrix(A, start, member, sign, gamma, M)
+    cut_squares(start, member, sign, V, squares)
     B = np.zeros((len(pool), n))
     for t in range(len(pool)):
         B[t, member[start[t] : start[t + 1]]] = sign[start[t] : start[t + 1]]
