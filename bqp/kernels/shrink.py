@@ -24,6 +24,17 @@ LOG_WIDTH = 3
 
 
 @jit_kernel
+def _link(a, v, following, previous, first, degree):
+    """Put end a at the head of the list of node v."""
+    following[a] = first[v]
+    previous[a] = -1
+    if first[v] >= 0:
+        previous[first[v]] = a
+    first[v] = a
+    degree[v] += 1
+
+
+@jit_kernel
 def link_edges(row, column, head, following, previous, first, degree):
     """Build the lists from the ends of the edges."""
     for e in range(row.shape[0]):
@@ -31,12 +42,7 @@ def link_edges(row, column, head, following, previous, first, degree):
             a = 2 * e + side
             v = row[e] if side == 0 else column[e]
             head[a] = column[e] if side == 0 else row[e]
-            following[a] = first[v]
-            previous[a] = -1
-            if first[v] >= 0:
-                previous[first[v]] = a
-            first[v] = a
-            degree[v] += 1
+            _link(a, v, following, previous, first, degree)
 
 
 @jit_kernel
@@ -85,12 +91,7 @@ def _add_to_edge(i, j, value, head, weight, following, previous, first, degree, 
         a = 2 * e + side
         v = i if side == 0 else j
         head[a] = j if side == 0 else i
-        following[a] = first[v]
-        previous[a] = -1
-        if first[v] >= 0:
-            previous[first[v]] = a
-        first[v] = a
-        degree[v] += 1
+        _link(a, v, following, previous, first, degree)
     return steps
 
 
