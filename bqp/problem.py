@@ -11,7 +11,7 @@ from bqp.checks import as_array
 from bqp.errors import BackendNotFound, ParameterError, ProblemError
 from bqp.forms import Form, Sparse, as_form
 
-__all__ = ["BQP"]
+__all__ = ["BQP", "to_bqm"]
 
 _DOMAINS = ("spin", "binary")
 _SENSES = ("min", "max")
@@ -242,9 +242,15 @@ class BQP:
         domain = "binary" if bqm.vartype.name == "BINARY" else "spin"
         return cls(sp.csr_array(half + half.T), np.asarray(linear), float(offset), domain=domain)
 
-    def to_bqm(self):
-        """A dimod model over 0..n-1 in the same domain, with the energy as its objective (dimod minimises)."""
+    def to_bqm(self, variables=None):
+        """A dimod model in the same domain, with the energy as its objective (dimod minimises).
+
+        Its variables are named 0 to n - 1, or as `variables` says: n distinct names, in the order of the columns.
+        """
         dimod = _dimod()
+        names = None if variables is None else list(variables)
+        if names is not None and not len(names) == len(set(names)) == self.n:
+            raise ProblemError(f"variables must be {self.n} distinct names, got {len(set(names))} in {len(names)}.")
         form = self.Q if isinstance(self.Q, Sparse) else Sparse(self.Q.to_sparse(), check=False)
         upper = sp.triu(form.Q, k=1).tocoo()
         diagonal = form.diagonal()
@@ -252,7 +258,7 @@ class BQP:
         offset = self.offset + (float(diagonal.sum()) if self.domain == "spin" else 0.0)
         vartype = dimod.BINARY if self.domain == "binary" else dimod.SPIN
         return dimod.BinaryQuadraticModel.from_numpy_vectors(
-            linear, (upper.row, upper.col, 2.0 * upper.data), offset, vartype
+            linear, (upper.row, upper.col, 2.0 * upper.data), offset, vartype, variable_order=names
         )
 
     def to_qubo(self) -> tuple[np.ndarray | sp.csr_array, float]:
@@ -275,6 +281,11 @@ class BQP:
         if isinstance(problem.Q, Sparse):
             return problem.c.copy(), sp.csr_array(2.0 * sp.triu(problem.Q.Q, k=1)), offset
         return problem.c.copy(), 2.0 * np.triu(problem.Q.to_dense(), k=1), offset
+
+
+def to_bqm(problem: BQP, variables=None):
+    """The dimod model of a problem, as `BQP.to_bqm`: the energy in the problem's domain, variables named as given."""
+    return problem.to_bqm(variables)
 
 
 def _from_energy(Q: Form, c: np.ndarray, offset: float, domain: str, sense: str) -> BQP:
