@@ -20,7 +20,8 @@ from bqp.errors import ParameterError
 from bqp.flow import Network, Roof, check_backend, maximum_flow, quantise, written_out
 from bqp.flow.backends import bits_of
 from bqp.flow.probing import probe
-from bqp.forms import Sparse, sparse_entries
+from bqp.forms import Sparse
+from bqp.forms.sparse import sparse_entries
 from bqp.problem import BQP
 from bqp.reductions.persistency import merge_and_fix
 from bqp.rounding import evaluation_rounding
