@@ -219,7 +219,8 @@ class BQP:
             field[[_index(i) for i in h]] = _numbers(list(h.values()), "h")
             h = field
         h = _numbers(h, "h")
-        return cls(_symmetrised(J, "J", n if n is not None else len(np.atleast_1d(h))), h, offset, "spin", sense)
+        Q = as_form(_symmetrised(J, "J", n if n is not None else len(np.atleast_1d(h))))
+        return cls(Q, _linear(h, Q.n, "h", "J"), offset, "spin", sense)
 
     @classmethod
     def from_maxcut(cls, W) -> BQP:
@@ -301,14 +302,14 @@ def _check_magnitude(form: Form, linear: np.ndarray, constant: float) -> None:
         raise ProblemError("energies could overflow float64: n**2 times the largest entry is infinite. Rescale.")
 
 
-def _linear(c, n: int) -> np.ndarray:
-    linear = _numbers(c, "c", n)
+def _linear(c, n: int, name: str = "c", matrix: str = "Q") -> np.ndarray:
+    linear = _numbers(c, name, n)
     if linear.shape != (n,):
-        raise ProblemError(f"c must have shape ({n},) to match Q, got {linear.shape}.")
+        raise ProblemError(f"{name} must have shape ({n},) to match {matrix}, got {linear.shape}.")
     finite = np.isfinite(linear)
     if not finite.all():
         place = int(np.argmin(finite))
-        raise ProblemError(f"c must be finite, got {linear[place]} at ({place}).")
+        raise ProblemError(f"{name} must be finite, got {linear[place]} at ({place}).")
     return linear
 
 

@@ -17,8 +17,8 @@ import numpy as np
 from bqp.bounds.homogeneous import homogenise
 from bqp.errors import ParameterError
 from bqp.problem import BQP
+from bqp.solvers._box import Aborted, Box, signs
 from bqp.solvers.base import Solver, check_count
-from bqp.solvers.box_relaxation import _Aborted, _Box, _signs
 from bqp.solvers.run import WalkResult, run_walks
 
 __all__ = ["AugmentedLagrangian"]
@@ -108,12 +108,12 @@ class AugmentedLagrangian(Solver):
                         z = lagrangian.spectral(rng, abort).astype(np.float64)
                     else:
                         z = rng.uniform(-1.0, 1.0, problem.n)
-                    consider(_signs(z))
+                    consider(signs(z))
                     if run.callback is not None:
                         run.offer(best, energy)
                         run.tick(0)
-                    consider(_signs(lagrangian.descend(z, self.max_iterations, cap, made, abort)))
-            except _Aborted:
+                    consider(signs(lagrangian.descend(z, self.max_iterations, cap, made, abort)))
+            except Aborted:
                 pass
             if not np.isfinite(energy):
                 energy = float(problem.energy(best))
@@ -123,7 +123,7 @@ class AugmentedLagrangian(Solver):
         run_walks(run, walk, seeds, n_jobs, self.n_restarts or (None if open_ended else 1))
 
 
-class _Lagrangian(_Box):
+class _Lagrangian(Box):
     """The augmented Lagrangian of x'Qx + c'x, Q without its diagonal and over a common scale."""
 
     def semidefinite(self, problem: BQP, n_roundings: int, rng: np.random.Generator, abort):
@@ -138,7 +138,7 @@ class _Lagrangian(_Box):
         norms = np.zeros(m)
         for _ in range(_SWEEPS):
             if abort():
-                raise _Aborted
+                raise Aborted
             if mixing_sweep(A, V, norms) <= _FLAT * norms.sum():
                 break
 
@@ -147,7 +147,7 @@ class _Lagrangian(_Box):
 
         leading = anchored(V @ np.linalg.eigh(V.T @ V)[1][:, -1])
         planes = anchored(V @ rng.standard_normal((k, n_roundings)))
-        return leading, [_signs(scores) for scores in planes.T]
+        return leading, [signs(scores) for scores in planes.T]
 
     def descend(self, z, max_iterations: int, cap: int | None, made: list[int], abort) -> np.ndarray:
         """Minimise, move the multipliers, let the penalty grow; until every |x_i^2 - 1| is small."""
@@ -161,7 +161,7 @@ class _Lagrangian(_Box):
 
         def value_and_gradient(x):
             if abort():
-                raise _Aborted
+                raise Aborted
             Qx, g = self.product(x), x * x - 1.0
             value = float(x @ Qx + c @ x - multipliers @ g + 0.5 * mu * (g @ g))
             return value / self.n, (2.0 * Qx + c - 2.0 * multipliers * x + 2.0 * mu * g * x) / self.n

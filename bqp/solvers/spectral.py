@@ -14,6 +14,7 @@ import numpy as np
 
 from bqp.forms import Dense, Form, Grouped, LowRank, Sparse, Sum
 from bqp.problem import BQP
+from bqp.solvers._box import Aborted
 from bqp.solvers.base import Solver, check_count
 from bqp.solvers.run import WalkResult, run_walks
 from bqp.solvers.walks import prepare
@@ -22,10 +23,6 @@ __all__ = ["Spectral", "threshold_energies"]
 
 _DENSE_UP_TO = 64  # variables: the whole eigenproblem is quicker than Lanczos, and the same for every form
 _BLOCK_ROWS = 1 << 18
-
-
-class _Aborted(Exception):
-    """The run is over while Lanczos is at work."""
 
 
 class Spectral(Solver):
@@ -68,7 +65,7 @@ class Spectral(Solver):
         try:
             with run.catching_interrupts():
                 vectors = eigenvectors(problem, self.n_vectors, rng, lambda: run.stopping)
-        except _Aborted:
+        except Aborted:
             pass
         if vectors is None:
             return
@@ -104,7 +101,7 @@ def eigenvectors(problem: BQP, count: int, rng: np.random.Generator, abort=lambd
 
     def product(v):
         if abort():
-            raise _Aborted
+            raise Aborted
         v = np.asarray(v, dtype=np.float64).ravel()
         z = v[:n]
         top = form.matvec(z) / scale - (diagonal / scale) * z
