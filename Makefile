@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEVSTAMP := $(VENV)/.installed-test
 
-.PHONY: demo test test-quick lint format bench docs nightly clean help
+.PHONY: demo test test-quick test-lowest test-newest lint format bench docs nightly wheel clean help
 
 help:
 	@echo "make demo     codes, certificates and retrieval numbers on digits -> report/index.html"
@@ -13,7 +13,7 @@ help:
 	@echo "make lint     ruff and pyright"
 	@echo "make bench    speed, scaling and peers (about 10 minutes)"
 	@echo "make docs     check the documentation pages"
-	@echo "make nightly  long property tests"
+	@echo "make nightly  long property tests, lowest and newest versions of what we depend on, the wheel"
 
 $(STAMP): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
@@ -55,6 +55,21 @@ docs: $(DEVSTAMP)
 nightly: $(DEVSTAMP)
 	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -n 2 -q
 	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$(VENV)/numba-boundscheck $(BIN)/python -m pytest -n 2 -q
+	$(MAKE) test-lowest test-newest wheel
+
+test-lowest:
+	test -x .venv-lowest/bin/python || $(PYTHON) -m venv .venv-lowest
+	$(PYTHON) .ci/lowest.py test > .venv-lowest/constraints.txt
+	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check --constraint .venv-lowest/constraints.txt --editable '.[test]'
+	NUMBA_CACHE_DIR=.venv-lowest/numba .venv-lowest/bin/python -m pytest -n 2 -q -m "not slow"
+
+test-newest:
+	test -x .venv-newest/bin/python || $(PYTHON) -m venv .venv-newest
+	.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check --upgrade --upgrade-strategy eager --editable '.[test]'
+	NUMBA_CACHE_DIR=.venv-newest/numba .venv-newest/bin/python -m pytest -n 2 -q -m "not slow"
+
+wheel:
+	PYTHON=$(PYTHON) .ci/wheel
 
 clean:
-	rm -rf $(VENV) report build dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv* report build dist .pytest_cache .ruff_cache .hypothesis
