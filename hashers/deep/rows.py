@@ -97,7 +97,7 @@ def check_rows(estimator, X, reset):
         if sparse.issparse(X):
             raise TypeError(
                 f"nets take dense features, and X is a sparse {type(X).__name__}. Pass X.toarray() if it fits in "
-                "memory, reduce it first (sklearn.decomposition.TruncatedSVD), or use LinearFunction, which takes sparse X."
+                "memory, reduce it (sklearn.decomposition.TruncatedSVD), or use LinearFunction, which takes sparse X."
             )
         X = validate_data(estimator, X, dtype="numeric", reset=reset, ensure_all_finite=False)
         if X.dtype.kind not in "biuf" or X.dtype == np.float16:

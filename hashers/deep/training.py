@@ -204,8 +204,9 @@ class Trainer:
             ``loss(outputs, rows)``: outputs of a batch, float32 tensor (b, n_outputs); its rows, int64 tensor (b,) on
             the device. Returns the mean loss of the batch, a tensor with one element. If it has a method
             ``start_epoch(share)``, that is called before each epoch with the share of all epochs that is done.
-        rows : array-like of int, optional
-            Rows to train on; default all.
+        rows : array-like of int, or callable, optional
+            Rows to train on; default all. Or ``rows(stream)``, the batches of an epoch as a list of int arrays, given a
+            numpy Generator that follows from the seed and the epoch.
         until : int, optional
             Train until `epoch` is this; default `epochs`.
         validate : callable, optional
@@ -221,7 +222,8 @@ class Trainer:
         ValueError
             If the loss is NaN or infinite; weights are those before that batch.
         """
-        rows = np.arange(len(self.rows)) if rows is None else np.asarray(rows)
+        if not callable(rows):
+            rows = np.arange(len(self.rows)) if rows is None else np.asarray(rows)
         until = self.epochs if until is None else until
         with quiet_torch(n_threads=self.n_threads, device=self.device):
             try:
@@ -340,15 +342,18 @@ class Trainer:
         write_checkpoint(self.checkpoint, state, tensors)
 
     def _train_epoch(self, loss, rows):
-        """One pass over the rows in random order."""
+        """One pass over the rows in random order, or over the batches that `rows` gives."""
         stream = np.random.Generator(np.random.PCG64(np.random.SeedSequence([self.seed, self.epoch])))
         self.torch.manual_seed(int(stream.integers(2**62)))
         if hasattr(loss, "start_epoch"):
             loss.start_epoch(self.progress)
-        batches = np.array_split(stream.permutation(rows), max(1, math.ceil(len(rows) / self.batch_size)))
+        if callable(rows):
+            batches = rows(stream)
+        else:
+            batches = np.array_split(stream.permutation(rows), max(1, math.ceil(len(rows) / self.batch_size)))
         total, seen = 0.0, 0
         self.module.train()
-        if len(batches[-1]) == 1:  # a batch of one row has no variance
+        if min(map(len, batches)) == 1:  # a batch of one row has no variance
             _freeze_statistics(self.module, self.torch)
         for k, batch in enumerate(batches):
             self._set_learning_rate((self.epoch + k / len(batches)) / self.epochs)
