@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from itertools import chain
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,6 +13,7 @@ from bqp.forms import Dense, Form, Grouped, LowRank, Sparse, Sum
 from bqp.problem import BQP
 
 __all__ = [
+    "EnergyGrid",
     "common_unit",
     "energy_grid",
     "evaluation_rounding",
@@ -20,6 +23,7 @@ __all__ = [
 ]
 
 _EXACT_BELOW = 2.0**47  # sums of multiples of 1/32 (a change of domain divides by 4) below this are exact
+_MOST_DIGITS = 6  # behind the point: finer decimals have no grid worth knowing
 
 
 def evaluation_rounding(problem: BQP) -> float:
@@ -57,17 +61,108 @@ def smallest_unit(problem: BQP) -> float:
     return 2.0**-10 if total < _EXACT_BELOW / 128.0 else 2.0**-3
 
 
-def energy_grid(problem: BQP) -> tuple[float, float] | None:
-    """``(origin, step)`` such that every energy is origin plus a whole multiple of step; None where there is no step.
+class EnergyGrid(NamedTuple):
+    """Energies that the data allow: all lie within `spread` of ``origin + k step``, k whole.
 
-    Looks at written-out and sparse forms with exact sums; the step is a power of two.
+    `spread` is 0 for whole numbers and short binary fractions. For decimals (multiples of 0.1, say), which float64
+    rounds, it is what that can amount to, far less than a step.
+
+    Notes
+    -----
+    Where the spread is 0, no tolerance is subtracted, and none need be: rounding to nearest keeps order, and energies
+    are exact in float64. For a bound b <= E = origin + k step, ``fl(b - origin) <= E - origin = k step`` and
+    ``fl(fl(b - origin) / step) <= k``; so the next whole number is at most k, and what comes out is at most E.
+    """
+
+    origin: float
+    step: float
+    spread: float = 0.0
+
+    def raised(self, bound: float) -> float:
+        """The least energy that the data allow at or above a proven bound: a bound, too, and never lower."""
+        if not math.isfinite(bound):
+            return bound
+        k = math.ceil((bound - self.spread - self.origin) / self.step)
+        return max(bound, self.origin + self.step * k - self.spread)
+
+    def closing(self, energy: float) -> float:
+        """The least bound that says of a set of assignments: none has an energy lower than this one by a step.
+
+        What it leaves open is a gap of twice the spread: between assignments on the same point of the grid.
+        """
+        return math.nextafter(energy - self.step + 2.0 * self.spread, math.inf)
+
+
+def energy_grid(problem: BQP) -> EnergyGrid | None:
+    """The grid on which the energies of a problem lie; None where there is none that is known.
+
+    Looks at written-out and sparse forms: at exact sums, else at multiples of 0.1, 0.01, ... 1e-6.
+
+    Notes
+    -----
+    From one assignment to another, the energy changes by whole multiples of the common divisor g of all 4 Q_ij and
+    2 c_i (of the spin problem). Flipping spin i changes it by ``-x_i (sum_j 4 Q_ij x_j + 2 c_i)``, which has the parity
+    of the sum with all x_j = 1, in units of g: where that is even for every i, the step is 2 g. So it is for unit
+    couplings on a graph of even degrees. A look at all entries, and one product with Q.
     """
     spin = problem.to_spin()
-    if not isinstance(spin.Q, Dense | Sparse) or not sums_are_exact(problem):
+    if not isinstance(spin.Q, Dense | Sparse):
         return None
-    pairs = off_diagonal_blocks(spin.Q.Q) if isinstance(spin.Q, Dense) else [_off_diagonal(spin.Q)]
-    step, integral = common_unit(pairs, spin.c)
-    return (float(spin.energy(np.ones(spin.n, np.int8))), step) if integral else None
+    if not sums_are_exact(problem):
+        return _decimal_grid(problem, spin)
+    unit, integral = common_unit(_pairs(spin), spin.c)
+    if not integral:
+        return None
+    step = _doubled(spin, unit * max(1, _common_divisor(spin, 1.0 / unit)))
+    return EnergyGrid(float(spin.energy(np.ones(spin.n, np.int8))), step)
+
+
+def _decimal_grid(problem: BQP, spin: BQP) -> EnergyGrid | None:
+    """Multiples of a power of ten, up to what float64 rounds; how far all data together are from them is measured."""
+    rounding = evaluation_rounding(problem)
+    for digits in range(1, _MOST_DIGITS + 1):
+        scale, distance, largest = 10.0**digits, 0.0, 0.0
+        for pair in _pairs(spin):
+            distance += 0.5 * _distance(4.0 * pair, scale)  # each is stored twice
+            largest = max(largest, 4.0 * float(np.abs(pair).max(initial=0.0)))
+        distance += _distance(2.0 * spin.c, scale)
+        largest = max(largest, 2.0 * float(np.abs(spin.c).max(initial=0.0)))
+        if distance <= rounding and largest * scale < _EXACT_BELOW:
+            step = _doubled(spin, max(1, _common_divisor(spin, scale)) / scale)
+            spread = 1.01 * distance + 4.0 * rounding  # of the origin, an energy, the step, and of `raised` itself
+            if 8.0 * spread <= step:
+                return EnergyGrid(float(spin.energy(np.ones(spin.n, np.int8))), step, spread)
+            return None
+    return None
+
+
+def _distance(values: np.ndarray, scale: float) -> float:
+    """At least the sum of the distances of the values from multiples of 1 / scale."""
+    nearest = np.rint(values * scale) / scale
+    return float(np.abs(values - nearest).sum() + np.finfo(np.float64).eps * np.abs(values).sum())
+
+
+def _common_divisor(spin: BQP, factor: float) -> int:
+    """The greatest common divisor of all 4 Q_ij and 2 c_i times a factor that makes them whole; 0 if all are 0."""
+    divisor = 0
+    for block in chain((4.0 * pair for pair in _pairs(spin)), [2.0 * spin.c]):
+        whole = np.rint(block.reshape(-1) * factor).astype(np.int64)
+        for part in (whole[:1000], whole):  # most data are through after a glance
+            divisor = int(np.gcd.reduce(part, initial=divisor))
+            if divisor == 1:
+                return 1
+    return divisor
+
+
+def _doubled(spin: BQP, step: float) -> float:
+    """The step, or twice that where every flip from the assignment of ones changes the energy by even multiples."""
+    change = (4.0 * (spin.Q.matvec(np.ones(spin.n)) - spin.Q.diagonal()) + 2.0 * spin.c) / step
+    return step if np.any(np.remainder(np.rint(change), 2.0)) else 2.0 * step
+
+
+def _pairs(spin: BQP) -> Iterator[np.ndarray]:
+    """The off-diagonal entries of a dense or sparse form, in blocks."""
+    return off_diagonal_blocks(spin.Q.Q) if isinstance(spin.Q, Dense) else iter([_off_diagonal(spin.Q)])
 
 
 def off_diagonal_blocks(Q: np.ndarray) -> Iterator[np.ndarray]:

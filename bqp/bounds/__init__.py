@@ -7,8 +7,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
-import numpy as np
-
 from bqp.bounds.cutting_planes import semidefinite_cuts_bound
 from bqp.bounds.roof_dual import roof_dual_bound
 from bqp.bounds.semidefinite import semidefinite_bound
@@ -112,11 +110,6 @@ def _is_thin(problem: BQP) -> bool:
 
 
 def raised_to_grid(problem: BQP, bound: Bound) -> Bound:
-    """Raise a bound to the next value that an energy can have, where energies lie on a grid (integral data)."""
+    """Raise a bound to the next value that an energy can have, where energies lie on a grid (`bqp.rounding`)."""
     grid = energy_grid(problem)
-    if grid is None:
-        return bound
-    origin, step = grid
-    position = (bound.value - origin) / step
-    raised = origin + step * float(np.ceil(position - 1e-9 * max(1.0, abs(position))))
-    return replace(bound, value=raised) if raised > bound.value else bound
+    return bound if grid is None else replace(bound, value=grid.raised(bound.value))

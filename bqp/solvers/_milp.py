@@ -68,9 +68,7 @@ def solve_milp(problem: BQP, run: Run) -> None:
     if claimed is not None and np.isfinite(claimed):
         bound = origin + unit * float(claimed) - _TOLERANCE * scale
         grid = energy_grid(problem)
-        if grid is not None:
-            bound = grid[0] + grid[1] * float(np.ceil((bound - grid[0]) / grid[1] - 1e-6))
-        run.prove(min(run.energy, bound))
+        run.prove(min(run.energy, bound if grid is None else grid.raised(bound)))
     if result.status != 0:
         run.stop(Status.TIME_LIMIT)
     elif run.lower_bound < run.energy:

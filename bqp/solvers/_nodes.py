@@ -50,7 +50,12 @@ class Outcome:
 
 
 def process_node(
-    A: np.ndarray, node: Node, incumbent: float, slack: float, seed: int, stopping: Callable[[], bool]
+    A: np.ndarray,
+    node: Node,
+    incumbent: float,
+    closing: Callable[[float], float],
+    seed: int,
+    stopping: Callable[[], bool],
 ) -> Outcome:
     """Bound a node until it is pruned, or until branching promises more.
 
@@ -61,8 +66,8 @@ def process_node(
     node : Node
     incumbent : float
         Energy of the best assignment known.
-    slack : float
-        The node is pruned as soon as its bound is at least ``incumbent - slack``.
+    closing : callable
+        ``closing(energy)`` is the least bound that says: nothing better than this energy is in the node.
     seed : int
     stopping : callable
         Asked about every 0.1 s; when it says True, the node comes back with itself as its only child.
@@ -90,7 +95,7 @@ def process_node(
         if energy + constant < best:
             best_z, best = y, energy + constant
         bound = max(bound, relaxation.bound + constant)
-        goal = min(incumbent, best) - slack
+        goal = closing(min(incumbent, best))
         if bound >= goal:
             children = ()
             break

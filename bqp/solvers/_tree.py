@@ -92,7 +92,7 @@ def _work(tree: _Tree, run: Run, executor: ThreadPoolExecutor, seed: int, checkp
         batch = tree.pop(size if left is None else min(size, left))
         incumbent = tree.incumbent
         futures = [
-            executor.submit(process_node, tree.A, node, incumbent, tree.slack, seed, lambda: run.stopping)
+            executor.submit(process_node, tree.A, node, incumbent, tree.closing, seed, lambda: run.stopping)
             for node in batch
         ]
         with run.catching_interrupts():
@@ -133,7 +133,7 @@ class _Tree:
         self.order = np.concatenate([[reference], np.delete(np.arange(len(A)), reference)])
         self.A = np.ascontiguousarray(A[np.ix_(self.order, self.order)])
         self.grid = energy_grid(problem)
-        self.rtol = rtol
+        self.rtol, self.largest = rtol, float(np.abs(self.A).max(initial=0.0))
         self.heap: list[Node] = []
         self.closed = np.inf  # least bound of a node that was pruned
         self.numbers = 1
@@ -158,16 +158,15 @@ class _Tree:
     def incumbent(self) -> float:
         return self.run.energy - self.constant
 
-    @property
-    def slack(self) -> float:
-        """How far below the incumbent a bound may lie and still say that nothing better is there."""
+    def closing(self, energy: float) -> float:
+        """The least bound on z'Az that says of a node: nothing better than this energy is there."""
         if self.grid is not None:
-            return self.grid[1] * (1.0 - 1e-6)
-        return self.rtol * max(abs(self.incumbent), float(np.abs(self.A).max(initial=0.0)))
+            return self.grid.closing(energy)
+        return energy - self.rtol * max(abs(energy), self.largest)
 
     @property
     def is_open(self) -> bool:
-        return bool(self.heap) and self.heap[0].bound < self.incumbent - self.slack
+        return bool(self.heap) and self.heap[0].bound < self.closing(self.incumbent)
 
     def push(self, node: Node) -> None:
         heapq.heappush(self.heap, node)
@@ -196,21 +195,17 @@ class _Tree:
     def prove(self) -> None:
         """Raise the bound of the run to the least of all nodes, none of which may be in work."""
         least = min([self.closed, *(node.bound for node in self.heap[:1])])
-        self.run.prove(min(self.run.energy, self._raised(least + self.constant)))
+        bound = least + self.constant
+        self.run.prove(min(self.run.energy, bound if self.grid is None else self.grid.raised(bound)))
 
     def close(self) -> None:
         """Nothing open can be better: the incumbent is proven."""
         self.closed = min([self.closed, *(node.bound for node in self.heap)])
         self.heap = []
-        self.run.prove(self.run.energy if self.grid is not None else min(self.run.energy, self.closed + self.constant))
-
-    def _raised(self, bound: float) -> float:
-        """The next energy that the data allow."""
-        if self.grid is None or not np.isfinite(bound):
-            return bound
-        origin, step = self.grid
-        position = (bound - origin) / step
-        return origin + step * float(np.ceil(position - 1e-6 * max(1.0, 1e-6 * abs(position))))
+        if self.grid is not None:
+            self.run.prove(self.run.energy - 2.0 * self.grid.spread)
+        else:
+            self.run.prove(min(self.run.energy, self.closed + self.constant))
 
     def statistics(self) -> dict:
         return {

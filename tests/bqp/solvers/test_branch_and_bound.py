@@ -468,7 +468,7 @@ def test_a_node_is_a_part_of_the_problem():
         fixed = np.where(rng.random(len(A)) < 0.1, rng.choice([-1, 1], len(A)), 0).astype(np.int8)
         fixed[0] = 1
         inside = energies[np.all((fixed == Z) | (fixed == 0), axis=1)].min()
-        outcome = process_node(A, Node(-np.inf, 0, fixed), inside + 1e-6, 1e-9, 0, lambda: False)
+        outcome = process_node(A, Node(-np.inf, 0, fixed), inside + 1e-6, lambda energy: energy - 1e-9, 0, lambda: False)
         assert outcome.bound <= inside + 1e-6
         assert outcome.energy >= inside - 1e-6
         assert np.all((outcome.z == fixed) | (fixed == 0))
