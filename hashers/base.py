@@ -83,7 +83,7 @@ class Hasher(SaveMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
                 f"{type(self).__name__} requires y to be passed, but the target y is None. "
                 "Without labels use fit_pairs or fit_similarity."
             )
-        X = check_features(self, X, reset=True)
+        X = self._check_features(X, reset=True)
         y = y if sparse.issparse(y) else np.asarray(y)
         if y.ndim == 2 and y.shape[1] == 1:
             y = (y.toarray() if sparse.issparse(y) else y)[:, 0]
@@ -140,7 +140,7 @@ class Hasher(SaveMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         """
         from bqp import supervision
 
-        X = check_features(self, X, reset=True)
+        X = self._check_features(X, reset=True)
         pairs = np.asarray(pairs)
         if pairs.ndim != 2 or pairs.shape[1] != 2:
             raise ValueError(f"pairs must have shape (m, 2), two rows of X a pair: its shape is {pairs.shape}.")
@@ -171,7 +171,7 @@ class Hasher(SaveMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         """
         from bqp import supervision
 
-        X = check_features(self, X, reset=True)
+        X = self._check_features(X, reset=True)
         if not isinstance(S, supervision.Similarity):
             S = supervision.from_matrix(S)
         if S.n != X.shape[0]:
@@ -205,7 +205,7 @@ class Hasher(SaveMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             Whatever the type of X: functions are solved in float64, and what float32 would round to 0 changes a bit.
         """
         check_is_fitted(self)
-        return self.function_.decision_function(check_features(self, X, reset=False))
+        return self.function_.decision_function(self._check_features(X, reset=False))
 
     def encode(self, X):
         """Hash points to bytes.
@@ -241,13 +241,17 @@ class Hasher(SaveMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         if database == "hashed":
             return packing.signs(self.decision_function(X))
         check_is_fitted(self)
-        X = check_features(self, X, reset=False)
+        X = self._check_features(X, reset=False)
         if X.shape[0] != len(self.codes_):
             raise ValueError(
                 f"learned codes exist for the {len(self.codes_)} training points, X has {X.shape[0]} rows. "
                 'Pass the training points, or database="hashed".'
             )
         return self.codes_.copy()
+
+    def _check_features(self, X, reset):
+        """Validated features; a hasher that takes other kinds of them overrides this."""
+        return check_features(self, X, reset)
 
     @property
     def _n_features_out(self):

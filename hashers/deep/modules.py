@@ -18,7 +18,7 @@ A layer is a tuple of its kind and its sizes, plain data that JSON and ONNX expo
 
 import copy
 
-from hashers.deep._torch import import_torch, quiet_torch
+from hashers.deep._torch import quiet_torch
 
 __all__ = ["HEADS", "KINDS", "build", "conv_layers", "head_layers", "mlp_layers", "with_head"]
 
@@ -225,8 +225,8 @@ def _run(torch, module, example):
         )
     if outputs.ndim != 2 or outputs.shape[0] != shape[0] or outputs.shape[1] == 0 or not outputs.is_floating_point():
         raise ValueError(
-            f"the module gives {outputs.dtype} of shape {tuple(outputs.shape)} for a batch of shape {shape}; real numbers "
-            f"of shape ({shape[0]}, width) are needed, for any width. End it with torch.nn.Flatten(), or pool first."
+            f"the module gives {outputs.dtype} of shape {tuple(outputs.shape)} for a batch of shape {shape}; real "
+            f"numbers of shape ({shape[0]}, width) are needed, for any width. End it with torch.nn.Flatten()."
         )
     return outputs
 

@@ -165,7 +165,7 @@ class HashFunction(BaseEstimator):
             If X holds NaN or infinity, B anything but -1 and +1, shapes differ, or a weight is negative.
         """
         B = packing.check_codes(B)
-        X = check_features(self, X, reset=True)
+        X = self._check_features(X, reset=True)
         if X.shape[0] != len(B):
             raise ValueError(
                 f"X has {X.shape[0]} rows and B has {len(B)}: one code per row of X is needed. "
@@ -221,7 +221,7 @@ class HashFunction(BaseEstimator):
                 'LinearFunction(solver="ridge") or a scikit-learn regressor, or fit it to packing.signs(T).'
             )
         T = check_targets(T)
-        X = check_features(self, X, reset=True)
+        X = self._check_features(X, reset=True)
         if X.shape[0] != len(T):
             raise ValueError(
                 f"X has {X.shape[0]} rows and T has {len(T)}: one row of targets per row of X is needed. "
@@ -244,7 +244,7 @@ class HashFunction(BaseEstimator):
             Fits clones of this function; keeps what depends on X alone.
         """
         function = clone(self)
-        return function._design(check_features(function, X, reset=True))
+        return function._design(function._check_features(X, reset=True))
 
     def _design(self, X):
         return Design(self, X)
@@ -261,7 +261,7 @@ class HashFunction(BaseEstimator):
         margins : ndarray of shape (n_samples, n_bits), float64
         """
         check_is_fitted(self)
-        return self._margins(check_features(self, X, reset=False))
+        return self._margins(self._check_features(X, reset=False))
 
     def predict(self, X):
         """Codes: +1 where the margin is at least 0, else -1; shape (n_samples, n_bits), int8."""
@@ -270,6 +270,10 @@ class HashFunction(BaseEstimator):
     def transform(self, X):
         """The same as `predict`."""
         return self.predict(X)
+
+    def _check_features(self, X, reset):
+        """Validated features; a function that takes other kinds of them overrides this."""
+        return check_features(self, X, reset)
 
     @staticmethod
     def _check_weight(sample_weight, n):
