@@ -7,6 +7,8 @@ heptagonal ones beyond (M. Deza, M. Laurent, "Geometry of Cuts and Metrics", 199
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 __all__ = ["WIDTHS", "CutPool"]
@@ -14,6 +16,7 @@ __all__ = ["WIDTHS", "CutPool"]
 WIDTHS = (3, 5, 7)
 _TRIANGLES = 400_000  # room for those that one search finds
 _HASH = np.random.default_rng(20260101).integers(1, 2**62, 1 << 17, dtype=np.uint64)
+_LOOKS = 2e7  # triangles between two looks at the clock: some 0.05 s
 _SEEDS = 400  # cuts of a width that a search tries to widen
 
 
@@ -70,26 +73,34 @@ class CutPool:
         self.gamma[width] = np.concatenate([self.gamma[width], np.zeros(len(fresh))])
         return len(fresh)
 
-    def separate(self, V: np.ndarray, limit: int, threshold: float = 0.02, wide_below: int = 0) -> int:
+    def separate(
+        self,
+        V: np.ndarray,
+        limit: int,
+        threshold: float = 0.02,
+        wide_below: int = 0,
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> int:
         """Add up to `limit` of the most violated cuts at X = VV'; returns their number.
 
         All triangles are looked at; wider cuts grow from the tightest narrower ones by the best pair of variables, and
-        are looked for only when fewer than `wide_below` triangles are violated by more than `threshold`.
+        are looked for only when fewer than `wide_below` triangles are violated by more than `threshold`. When
+        `stopping` says True, what was found so far must do.
         """
-        from bqp.kernels.cliques import extend_cuts, violated_triangles
+        from bqp.kernels.cliques import extend_cuts
 
         X = V @ V.T
         members, signs = np.empty((_TRIANGLES, 3), np.int32), np.empty((_TRIANGLES, 3), np.int8)
         violations = np.empty(_TRIANGLES)
         least = threshold
         while True:
-            found = violated_triangles(X, least, members, signs, violations)
-            if found < _TRIANGLES:
+            found = _triangles(X, least, members, signs, violations, stopping)
+            if found < _TRIANGLES or stopping():
                 break
             least = max(2 * least, 0.1)
         order = np.argsort(-violations[:found], kind="stable")[: 4 * limit]
         added = self.add(3, members[order], signs[order], limit)
-        if found < wide_below:
+        if found < wide_below and not stopping():
             narrow, narrow_signs = self._tightest(3, V)
             for w in (5, 7):
                 wide, wide_signs = np.empty((len(narrow), w), np.int32), np.empty((len(narrow), w), np.int8)
@@ -144,6 +155,18 @@ class CutPool:
             pool.members[w] = variables[self.members[w]].astype(np.int32)
             pool.signs[w], pool.gamma[w] = self.signs[w], self.gamma[w]
         return pool
+
+
+def _triangles(X, least, members, signs, violations, stopping) -> int:
+    """`violated_triangles`, a block of rows at a time."""
+    from bqp.kernels.cliques import violated_triangles
+
+    n, found, first = len(X), 0, 0
+    while first < n and found < len(violations) and not stopping():
+        last = min(n, first + 1 + int(_LOOKS / (1 + (n - first) ** 2 / 2)))
+        found = violated_triangles(X, least, members, signs, violations, found, first, last)
+        first = last
+    return found
 
 
 def _keys(members: np.ndarray, signs: np.ndarray) -> np.ndarray:

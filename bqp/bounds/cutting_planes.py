@@ -23,16 +23,15 @@ import numpy as np
 import scipy.sparse as sp
 
 from bqp.bounds.cliques import CutPool
-from bqp.bounds.homogeneous import dual_bound, evaluation_rounding, homogenise
-from bqp.errors import ParameterError
+from bqp.bounds.homogeneous import clock, dual_bound, evaluation_rounding, homogenise
 from bqp.problem import BQP
 from bqp.rng import RandomLike, as_seed_sequence, streams
 from bqp.solution import Bound
 
 __all__ = ["CliqueRelaxation", "semidefinite_cuts_bound"]
 
-_CHUNK, _LEAST_CHUNK = 40, 5  # iterations between two looks at the clock
-_CHUNK_WORK = 2.5e9  # and what they may cost: a second or two
+_CHUNK_SECONDS = 0.1  # between two looks at the clock, or one iteration
+_MEMORY = 10  # pairs of L-BFGS
 _NOISE = 0.03  # keeps V from losing rank
 _STIFFNESS = 8.0  # penalty, in units of the mean row sum of |A| over n
 _TOLERANCE, _FINEST = 1e-3, 1e-6  # of the gradient at first and at last, in units of the mean row sum of |A|
@@ -91,14 +90,20 @@ class CliqueRelaxation:
         if self.rounds:
             self.V += _NOISE * self.rng.standard_normal(self.V.shape)
             self.V /= np.linalg.norm(self.V, axis=1, keepdims=True)
-        cost = (len(self._csr[2]) + len(member)) * self.V.shape[1]
-        chunk = max(_LEAST_CHUNK, min(_CHUNK, int(_CHUNK_WORK / max(1, cost))))
-        for _ in range(0, self.max_iterations, chunk):
+        memory = np.zeros((_MEMORY, *self.V.shape)), np.zeros((_MEMORY, *self.V.shape)), np.zeros(_MEMORY)
+        P, state, left, chunk = np.empty(self.V.shape), np.zeros(5), self.max_iterations, 1
+        while left > 0:
+            began = time.perf_counter()
+            asked = min(chunk, left)
             _, _, done = minimise_lagrangian(
-                *self._csr, self.V, start, member, sign, gamma, self.sigma, self.tolerance * self.scale, chunk
-            )
-            if done < chunk or stopping():
+                *self._csr, self.V, start, member, sign, gamma, self.sigma, self.tolerance * self.scale,
+                *memory, P, state, asked,
+            )  # fmt: skip
+            left -= done
+            if done < asked or stopping():
                 break
+            elapsed = max(1e-9, time.perf_counter() - began)  # the state resumes: chunks change nothing but the wait
+            chunk = max(1, min(4 * chunk, int(chunk * _CHUNK_SECONDS / elapsed)))
         self.rounds += 1
         squares, M = np.empty(len(gamma)), np.empty_like(self.A)
         cut_squares(start, member, sign, self.V, squares)
@@ -120,13 +125,13 @@ class CliqueRelaxation:
             self.certificate = {"y": y, "gamma": gamma, "start": start, "member": member, "sign": sign, "shift": shift}
         self._slack = squares - 1.0
 
-    def separate(self, limit: int | None = None) -> int:
+    def separate(self, limit: int | None = None, stopping: Callable[[], bool] = lambda: False) -> int:
         """Drop cuts that do nothing, and add violated ones; returns the number added."""
         n = len(self.A)
         limit = 5 * n if limit is None else limit
         gamma = self.pool.flat()[3]
         self.pool.keep((gamma > 1e-4 * self.scale / n) | (self._slack < 0.02))
-        return self.pool.separate(self.V, limit, wide_below=n)
+        return self.pool.separate(self.V, limit, wide_below=n, stopping=stopping)
 
     def roundings(self, count: int) -> tuple[np.ndarray, float]:
         """The best of random hyperplane roundings, each followed by a one-flip descent, and its z'Az."""
@@ -151,7 +156,7 @@ def semidefinite_cuts_bound(
     max_rounds : int
         Rounds of cuts; each proves a bound, the best is returned. Rounds end early when little is gained.
     time_limit : float, seconds, optional
-        No round begins after it, and the one that runs is cut short.
+        No round begins after it, and the one that runs is cut short; its proof comes on top.
     rng : None, int, SeedSequence or Generator
         For the start.
 
@@ -177,13 +182,7 @@ def semidefinite_cuts_bound(
     from bqp.solvers.base import check_count
 
     max_rounds = check_count("max_rounds", max_rounds)
-    if time_limit is not None and (
-        isinstance(time_limit, bool)
-        or not isinstance(time_limit, int | float | np.integer | np.floating)
-        or not time_limit >= 0
-    ):
-        raise ParameterError(f"time_limit must be a number >= 0, got {time_limit!r}.")
-    deadline = np.inf if time_limit is None else time.perf_counter() + float(time_limit)
+    stopping = clock(time_limit)
     A, constant = homogenise(problem)
     constant -= evaluation_rounding(problem)
     if len(A) == 0 or not A.any():
@@ -191,12 +190,12 @@ def semidefinite_cuts_bound(
     relaxation = CliqueRelaxation(A, streams(as_seed_sequence(rng), 1)[0])
     history = []
     for _ in range(max_rounds):
-        relaxation.round(stopping=lambda: time.perf_counter() >= deadline)
+        relaxation.round(stopping=stopping)
         history.append(relaxation.bound)
         if len(history) > 6 and history[-1] - history[-6] <= 1e-5 * abs(history[-1]):
             break
-        if time.perf_counter() >= deadline:
+        if stopping():
             break
-        relaxation.separate()
+        relaxation.separate(stopping=stopping)
     certificate = {**relaxation.certificate, "rounds": relaxation.rounds}
     return Bound(float(constant + relaxation.bound), "semidefinite_cuts", certificate)

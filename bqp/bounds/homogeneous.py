@@ -10,6 +10,7 @@ so that every y gives a valid bound, however it was found. `bqp.bounds.storages`
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
@@ -23,6 +24,7 @@ from bqp.rounding import evaluation_rounding
 __all__ = [
     "LANCZOS_STEPS",
     "Homogeneous",
+    "clock",
     "dual_bound",
     "dual_value",
     "evaluation_rounding",
@@ -49,6 +51,17 @@ def homogenise(problem: BQP) -> tuple[np.ndarray, float]:
     A[:-1, :-1] = Q
     A[-1, :-1] = A[:-1, -1] = spin.c / 2
     return A, constant
+
+
+def clock(time_limit: float | None) -> Callable[[], bool]:
+    """Whether so many seconds from now are over; the limit is checked as that of a solver is."""
+    from bqp.solvers.run import Budget
+
+    Budget(time_limit)
+    if time_limit is None:
+        return lambda: False
+    end = time.perf_counter() + float(time_limit)
+    return lambda: time.perf_counter() >= end
 
 
 def lowered(constant: float, value: float) -> float:

@@ -9,12 +9,11 @@ proofs that follow the structure of the problem (`bqp.bounds.definite`).
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import numpy as np
 
-from bqp.bounds.homogeneous import Homogeneous, evaluation_rounding, lowered
+from bqp.bounds.homogeneous import Homogeneous, clock, evaluation_rounding, lowered
 from bqp.bounds.storages import DENSE_UP_TO, homogeneous
 from bqp.bounds.trivial import trivial_bound
 from bqp.errors import BackendNotFound, ParameterError, ProblemError
@@ -103,11 +102,9 @@ def semidefinite_bound(
 
     max_sweeps = check_count("max_sweeps", max_sweeps)
     rank = None if rank is None else check_count("rank", rank)
-    for name, value in (("rtol", rtol), ("time_limit", time_limit)):
-        if value is None and name == "time_limit":
-            continue
-        if not isinstance(value, int | float | np.integer | np.floating) or isinstance(value, bool) or not value >= 0:
-            raise ParameterError(f"{name} must be a number >= 0, got {value!r}.")
+    if not isinstance(rtol, int | float | np.integer | np.floating) or isinstance(rtol, bool) or not rtol >= 0:
+        raise ParameterError(f"rtol must be a number >= 0, got {rtol!r}.")
+    over = clock(time_limit)
     if backend not in ("mixing", "cvxpy"):
         raise ParameterError(f"backend must be 'mixing' or 'cvxpy', got {backend!r}.")
     seeds = as_seed_sequence(rng)
@@ -117,10 +114,9 @@ def semidefinite_bound(
     rounding = evaluation_rounding(problem)
     if backend == "cvxpy":
         return _by_cvxpy(matrix, rounding, solver)
-    deadline = np.inf if time_limit is None else time.perf_counter() + float(time_limit)
     with threadpool_limits(1):
         mixing = Mixing(matrix, streams(seeds, 1)[0], rank, single=rtol >= _SINGLE_FROM)
-        return mixing.bound(rounding, max_sweeps, rtol, lambda: time.perf_counter() >= deadline)
+        return mixing.bound(rounding, max_sweeps, rtol, over)
 
 
 def _is_mixed(form: Form) -> bool:

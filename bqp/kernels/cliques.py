@@ -18,7 +18,6 @@ __all__ = [
 ]
 
 _FAST = {"reassoc", "contract", "nsz"}
-_MEMORY = 10  # pairs of L-BFGS
 
 
 @jit_kernel(fastmath=_FAST)
@@ -103,34 +102,41 @@ def _retract(V, step, D, W):
 
 
 @jit_kernel(fastmath=_FAST)
-def minimise_lagrangian(indptr, indices, data, V, start, member, sign, gamma, sigma, tolerance, max_iterations):
-    """L-BFGS over the unit rows of V (n, k), which is overwritten.
+def minimise_lagrangian(
+    indptr, indices, data, V, start, member, sign, gamma, sigma, tolerance, S, Y, rho, P, state, max_iterations
+):
+    """L-BFGS over the unit rows of V (n, k), which is overwritten; the next call goes on where this one ended.
 
     Minimises ``<A, VV'> + sum over t of (max(0, gamma_t + sigma (1 - |V'b_t|**2))**2 - gamma_t**2) / (2 sigma)``, A in
-    CSR. Ends when the norm of the gradient is at most `tolerance`. Returns the value, that norm and the iterations.
+    CSR. Ends when the norm of the gradient is at most `tolerance`, or no step lowers the value. S, Y (m, n, k), rho (m)
+    and P (n, k) are its memory, state (5) holds counters and the value, zeros at the start. Returns the value, the norm
+    and the iterations of this call, fewer than `max_iterations` at the end.
     """
     n, k = V.shape
-    S, Y = np.zeros((_MEMORY, n, k)), np.zeros((_MEMORY, n, k))
-    rho, alpha = np.zeros(_MEMORY), np.zeros(_MEMORY)
-    G, P, D = np.empty((n, k)), np.empty((n, k)), np.empty((n, k))
+    depth = len(rho)
+    alpha = np.zeros(depth)
+    G, D = np.empty((n, k)), np.empty((n, k))
     W, P_new = np.empty((n, k)), np.empty((n, k))
-    stored, head, iterations = 0, 0, 0
-    value = _lagrangian(indptr, indices, data, V, start, member, sign, gamma, sigma, G)
-    square = _tangent(V, G, P)
+    iterations = 0
+    if state[0] == 0.0:
+        state[0] = 1.0
+        state[3] = _lagrangian(indptr, indices, data, V, start, member, sign, gamma, sigma, G)
+        state[4] = _tangent(V, G, P)
+    stored, head, value, square = int(state[1]), int(state[2]), state[3], state[4]
     while iterations < max_iterations and square > tolerance * tolerance:
         iterations += 1
         D[:] = P
         for back in range(stored):
-            h = (head - 1 - back) % _MEMORY
+            h = (head - 1 - back) % depth
             alpha[h] = _inner(S[h], D) * rho[h]
             _add(D, -alpha[h], Y[h])
         if stored > 0:
-            h = (head - 1) % _MEMORY
+            h = (head - 1) % depth
             D *= 1.0 / (rho[h] * _inner(Y[h], Y[h]))
         else:
             D *= 0.1 / np.sqrt(square / n)
         for back in range(stored - 1, -1, -1):
-            h = (head - 1 - back) % _MEMORY
+            h = (head - 1 - back) % depth
             _add(D, alpha[h] - _inner(Y[h], D) * rho[h], S[h])
         slope = -_inner(D, P)
         if slope >= 0.0:
@@ -160,11 +166,12 @@ def minimise_lagrangian(indptr, indices, data, V, start, member, sign, gamma, si
         curvature = _inner(S[head], Y[head])
         if curvature > 1e-12 * step * abs(slope):
             rho[head] = 1.0 / curvature
-            head = (head + 1) % _MEMORY
-            stored = min(stored + 1, _MEMORY)
+            head = (head + 1) % depth
+            stored = min(stored + 1, depth)
         V[:] = W
         P[:] = P_new
         value, square = new_value, new_square
+    state[1], state[2], state[3], state[4] = stored, head, value, square
     return value, np.sqrt(square), iterations
 
 
@@ -191,13 +198,14 @@ def cut_squares(start, member, sign, V, squares):
 
 
 @jit_kernel
-def violated_triangles(X, threshold, members, signs, violations):
-    """All triangles with ``1 - b'Xb > threshold``, as rows of members and signs (capacity, 3); returns their number.
+def violated_triangles(X, threshold, members, signs, violations, count, first, last):
+    """Triangles with ``1 - b'Xb > threshold``, as rows of members and signs (capacity, 3), from row `count` on.
 
-    The first sign of a row is +1. Stops when the capacity is full.
+    Of those whose least variable lies in [first, last); returns the new number of rows. The first sign of a row is +1.
+    Stops when the capacity is full.
     """
-    n, capacity, count = len(X), len(violations), 0
-    for i in range(n):
+    n, capacity = len(X), len(violations)
+    for i in range(first, last):
         for j in range(i + 1, n):
             a = X[i, j]
             for k in range(j + 1, n):

@@ -16,16 +16,21 @@ from bqp.solvers.run import Run
 
 __all__ = ["solve_milp"]
 
+_SOLVED, _LIMIT = 0, 1  # statuses of scipy.optimize.milp
 _TOLERANCE = 1e-6  # of HiGHS's feasibility, relative to the sum of magnitudes
 
 
 def solve_milp(problem: BQP, run: Run) -> None:
     """Minimise a spin problem over its 0/1 twin; the bound that HiGHS claims is lowered by what its tolerances allow.
 
-    HiGHS looks at the clock itself; it cannot be stopped by a callback, and Ctrl-C waits for it.
+    A node counts as a move. HiGHS looks at the clock itself; it cannot be stopped by a callback, and Ctrl-C waits for
+    it.
     """
     from scipy.optimize import Bounds, LinearConstraint, milp
 
+    from bqp.bounds.trivial import trivial_bound
+
+    run.prove(trivial_bound(problem).value)
     n = problem.n
     Q = problem.Q.to_sparse()
     Q = sp.csr_array(Q - sp.diags_array(Q.diagonal(), format="csr"))
@@ -47,6 +52,10 @@ def solve_milp(problem: BQP, run: Run) -> None:
     options: dict = {"mip_rel_gap": 0.0}
     if run.budget.time_limit is not None:
         options["time_limit"] = max(0.0, run.budget.time_limit - run.elapsed)
+    if run.moves_left is not None:
+        if run.moves_left == 0:
+            return run.stop(Status.MAX_MOVES)
+        options["node_limit"] = min(int(run.moves_left), 2**31 - 1)
     scale = float(np.abs(weight).sum() + np.abs(linear).sum()) or 1.0
     unit = scale / max(1, n + m)  # HiGHS's tolerances are absolute
     result = milp(
@@ -69,7 +78,9 @@ def solve_milp(problem: BQP, run: Run) -> None:
         bound = origin + unit * float(claimed) - _TOLERANCE * scale
         grid = energy_grid(problem)
         run.prove(min(run.energy, bound if grid is None else grid.raised(bound)))
-    if result.status != 0:
+    if result.status != _SOLVED and run.moves_left == 0:
+        run.stop(Status.MAX_MOVES)
+    elif result.status == _LIMIT:
         run.stop(Status.TIME_LIMIT)
-    elif run.lower_bound < run.energy:
+    elif result.status != _SOLVED or run.lower_bound < run.energy:  # it gave up, or its tolerances leave a gap
         run.stop(Status.NUMERICAL)

@@ -103,7 +103,7 @@ def process_node(
             children = (fixed,)
             break
         history.append(relaxation.estimate + constant)
-        added = relaxation.separate()
+        added = relaxation.separate(stopping=stopping)
         if (added == 0 and history[-1] < goal) or _hopeless(history, goal, node.pool is None):
             children = _children(relaxation.V, fixed, free)
             break

@@ -31,6 +31,8 @@ __all__ = ["search_tree"]
 _POLL_SECONDS = 0.05
 _BATCH = 8
 _SAVE_EVERY = 5.0  # seconds
+_MOST_WARM, _LEAST_WARM = 512, 32  # nodes with vectors and cuts of their own, and
+_WARM_BYTES, _CUT_BYTES = 1 << 28, 32  # what they may hold between them; of a cut
 _START_MOVES = 2000  # of the tabu search before the tree, times n
 _FORMAT = "bqp branch and bound, version 1"
 
@@ -137,7 +139,8 @@ class _Tree:
         self.heap: list[Node] = []
         self.closed = np.inf  # least bound of a node that was pruned
         self.numbers = 1
-        self.nodes = self.rounds = self.most_open = 0
+        self.nodes = self.rounds = self.most_open = self.n_warm = 0
+        self.root_pool: CutPool | None = None
         self.root_bound = -np.inf
 
     # ---- assignments -------------------------------------------------------------------------------------------
@@ -171,12 +174,27 @@ class _Tree:
     def push(self, node: Node) -> None:
         heapq.heappush(self.heap, node)
         self.most_open = max(self.most_open, len(self.heap))
+        if node.V is not None and node.pool is not None:
+            self.n_warm += 1
+            size = node.V.nbytes + _CUT_BYTES * len(node.pool)
+            room = max(_LEAST_WARM, min(_MOST_WARM, _WARM_BYTES // size))
+            if self.n_warm > room:
+                self._cool(room // 2)
 
     def pop(self, count: int) -> list[Node]:
         batch = []
         while self.is_open and len(batch) < count:
             batch.append(heapq.heappop(self.heap))
+            self.n_warm -= batch[-1].V is not None
         return batch
+
+    def _cool(self, kept: int) -> None:
+        """Leave vectors and cuts of their own to the `kept` nodes that are next; the rest share the cuts of the root."""
+        self.n_warm = 0
+        for place, node in enumerate(sorted(self.heap)):
+            if place >= kept:
+                node.V, node.pool = None, self.root_pool
+            self.n_warm += node.V is not None
 
     def commit(self, node: Node, outcome: Outcome) -> None:
         self.run.n_moves += 1
@@ -185,7 +203,7 @@ class _Tree:
         self.run.offer(self.assignment(outcome.z), outcome.energy + self.constant)
         bound = max(node.bound, outcome.bound)
         if node.number == 0:
-            self.root_bound = bound
+            self.root_bound, self.root_pool = bound, outcome.pool
         if not outcome.children:
             self.closed = min(self.closed, bound)
         for child in outcome.children:
@@ -268,6 +286,7 @@ class _Tree:
         self.run.offer(x)
         self.nodes, self.rounds, self.numbers, self.most_open = counts
         self.closed, self.root_bound = values
+        self.root_pool = pool
         for bound, number, fixed in zip(*nodes):
             self.push(Node(float(bound), int(number), fixed, pool))
         self.prove()

@@ -45,7 +45,9 @@ class Exact(Solver):
     Notes
     -----
     Branch and bound handles 60 to 250 variables; how long it takes depends on the data far more than on n
-    (``benchmarks/proofs.py``). Its cuts hold one node at a time, memory O(n**2 + nodes cuts). ``max_moves`` counts
+    (``benchmarks/proofs.py``). A node is n numbers of a byte; the next 256 (fewer for large
+    n) also hold vectors and cuts to start from, 256 MB between them at most, the others start from the root's cuts.
+    ``max_moves`` counts
     assignments in enumeration, nodes in branch and bound. With ``n_solutions=k`` enumeration's pool holds the k best,
     the others' the best that were seen.
 

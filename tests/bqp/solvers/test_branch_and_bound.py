@@ -26,6 +26,7 @@ from bqp.kernels.cliques import (
 )
 from bqp.solvers import Exact
 from bqp.solvers._nodes import Node, Outcome, process_node
+from bqp.solvers._tree import _Tree
 from bqp.testing import check_solver, reference, strategies
 
 BRANCHING = {"backend": "branch_and_bound"}
@@ -75,10 +76,23 @@ def test_lagrangian_is_minimised_to_a_stationary_point_of_its_formula(n, seed):
 
     csr = sp.csr_array(A)
     before = formula(V)
-    value, _, _ = minimise_lagrangian(
-        csr.indptr.astype(np.int64), csr.indices.astype(np.int64), csr.data.astype(float), V, start, member, sign,
-        gamma, sigma, 1e-6 * max(1.0, np.abs(A).sum()), 2000,
-    )  # fmt: skip
+    arrays = csr.indptr.astype(np.int64), csr.indices.astype(np.int64), csr.data.astype(float)
+
+    def minimise(V, chunk):
+        memory = np.zeros((10, *V.shape)), np.zeros((10, *V.shape)), np.zeros(10), np.empty(V.shape), np.zeros(5)
+        tolerance, total = 1e-6 * max(1.0, np.abs(A).sum()), 0
+        while total < 2000:
+            value, _, done = minimise_lagrangian(
+                *arrays, V, start, member, sign, gamma, sigma, tolerance, *memory, chunk
+            )
+            total += done
+            if done < chunk:
+                break
+        return value
+
+    W = V.copy()
+    value = minimise(V, 2000)
+    assert minimise(W, 3) == value and np.array_equal(V, W)  # chunks change nothing
     assert value <= before + 1e-9 * max(1.0, abs(before))
     assert np.isclose(value, formula(V), rtol=1e-9, atol=1e-8)
     assert np.allclose(np.linalg.norm(V, axis=1), 1)
@@ -95,7 +109,9 @@ def test_triangles_are_all_found(n, seed, threshold):
     X = V @ V.T
     members, signs = np.empty((5000, 3), np.int32), np.empty((5000, 3), np.int8)
     violations = np.empty(5000)
-    count = violated_triangles(X, threshold, members, signs, violations)
+    middle = n // 2
+    count = violated_triangles(X, threshold, members, signs, violations, 0, 0, middle)
+    count = violated_triangles(X, threshold, members, signs, violations, count, middle, n)
     expected = {}
     for triple in itertools.combinations(range(n), 3):
         for rest in itertools.product((1, -1), repeat=2):
@@ -276,6 +292,25 @@ def test_the_answer_does_not_depend_on_the_number_of_threads():
     assert np.array_equal(one.x, two.x) and one.lower_bound == two.lower_bound == one.energy
 
 
+def test_few_nodes_keep_their_vectors(monkeypatch):
+    problem = frustrated(64, 2)
+    usual = bqp.solve(problem, solver="exact", rng=3)
+    monkeypatch.setattr("bqp.solvers._tree._MOST_WARM", 2)
+    monkeypatch.setattr("bqp.solvers._tree._LEAST_WARM", 1)
+    held = []
+    commit = _Tree.commit
+
+    def watched(tree, node, outcome):
+        commit(tree, node, outcome)
+        held.append(sum(node.V is not None for node in tree.heap))
+        assert tree.n_warm == held[-1]
+
+    monkeypatch.setattr(_Tree, "commit", watched)
+    capped = bqp.solve(problem, solver="exact", rng=3)
+    assert max(held) <= 2 < capped.stats["most_open_nodes"]
+    assert capped.status is bqp.Status.OPTIMAL and capped.lower_bound == capped.energy == usual.energy
+
+
 def test_limits_leave_a_valid_gap():
     problem = frustrated()
     best = bqp.solve(problem, solver="exact", rng=0)
@@ -310,7 +345,6 @@ def test_nodes_in_work_count_in_the_bound():
 
 
 def test_no_bound_that_observers_see_forgets_a_node_in_work():
-    from bqp.solvers._tree import _Tree
     from bqp.solvers.run import Budget, Run
 
     problem = bqp.BQP(symmetric(40, 0, most=1))
@@ -468,7 +502,9 @@ def test_a_node_is_a_part_of_the_problem():
         fixed = np.where(rng.random(len(A)) < 0.1, rng.choice([-1, 1], len(A)), 0).astype(np.int8)
         fixed[0] = 1
         inside = energies[np.all((fixed == Z) | (fixed == 0), axis=1)].min()
-        outcome = process_node(A, Node(-np.inf, 0, fixed), inside + 1e-6, lambda energy: energy - 1e-9, 0, lambda: False)
+        outcome = process_node(
+            A, Node(-np.inf, 0, fixed), inside + 1e-6, lambda energy: energy - 1e-9, 0, lambda: False
+        )
         assert outcome.bound <= inside + 1e-6
         assert outcome.energy >= inside - 1e-6
         assert np.all((outcome.z == fixed) | (fixed == 0))
@@ -482,6 +518,22 @@ def test_the_mip_backend_agrees(problem):
     solution = Exact(backend="milp").solve(problem)
     assert solution.lower_bound <= reference.exact_optimum(problem)
     assert solution.energy == pytest.approx(float(reference.exact_optimum(problem)))
+
+
+def test_the_mip_backend_says_what_stopped_it(monkeypatch):
+    import scipy.optimize
+
+    problem = frustrated(30, 1)
+    few = Exact(backend="milp").solve(problem, max_moves=1)
+    timed = Exact(backend="milp").solve(problem, time_limit=0)
+    none = Exact(backend="milp").solve(problem, max_moves=0)
+    assert few.status is none.status is bqp.Status.MAX_MOVES and timed.status is bqp.Status.TIME_LIMIT
+    answer = scipy.optimize.OptimizeResult(status=4, x=None)
+    monkeypatch.setattr(scipy.optimize, "milp", lambda *args, **kwargs: answer)
+    failed = Exact(backend="milp").solve(problem)
+    assert failed.status is bqp.Status.NUMERICAL
+    for solution in (few, timed, none, failed):
+        assert -np.inf < solution.lower_bound <= solution.energy
 
 
 @pytest.mark.parametrize(
