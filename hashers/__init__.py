@@ -10,9 +10,16 @@ if TYPE_CHECKING:
     from hashers import datasets, functions, index, metrics, model_selection, packing
     from hashers.base import Hasher
     from hashers.baselines import AGH, ITQ, LSH, SGH, SH, STH, OneHot, Posterior
-    from hashers.errors import CodeFileError, ModelFileError
+    from hashers.errors import CodeFileError, MissingModule, ModelFileError
     from hashers.export import export_onnx
-    from hashers.functions import BalancedFunction, ClassifierFunction, KernelFunction, LinearFunction, TreesFunction
+    from hashers.functions import (
+        BalancedFunction,
+        ClassifierFunction,
+        KernelFunction,
+        LinearFunction,
+        NetFunction,
+        TreesFunction,
+    )
     from hashers.index import BinaryIndex
     from hashers.methods import (
         COSDISH,
@@ -59,7 +66,9 @@ __all__ = [
     "Hasher",
     "KernelFunction",
     "LinearFunction",
+    "MissingModule",
     "ModelFileError",
+    "NetFunction",
     "OneHot",
     "Posterior",
     "TreesFunction",
@@ -87,6 +96,7 @@ _HOMES = {
     "export_onnx": "hashers.export",
     "BinaryIndex": "hashers.index",
     "CodeFileError": "hashers.errors",
+    "MissingModule": "hashers.errors",
     "ModelFileError": "hashers.errors",
     "save": "hashers.persistence",
     "load": "hashers.persistence",
@@ -109,6 +119,7 @@ _HOMES = {
     "Hasher": "hashers.base",
     "KernelFunction": "hashers.functions",
     "LinearFunction": "hashers.functions",
+    "NetFunction": "hashers.functions",
     "TreesFunction": "hashers.functions",
 }
 

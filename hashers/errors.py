@@ -2,7 +2,7 @@
 
 from bqp.errors import BackendNotFound
 
-__all__ = ["BackendNotFound", "CodeFileError", "ModelFileError"]
+__all__ = ["BackendNotFound", "CodeFileError", "MissingModule", "ModelFileError"]
 
 
 class CodeFileError(ValueError):
@@ -11,3 +11,7 @@ class CodeFileError(ValueError):
 
 class ModelFileError(ValueError):
     """A model file is truncated, damaged, foreign, of an unknown version, or names a class that is not allowed."""
+
+
+class MissingModule(ModelFileError):
+    """A model file needs the user's own torch module, which holds code and is therefore not in the file."""

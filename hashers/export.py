@@ -1,4 +1,4 @@
-"""Linear and kernel hashers as ONNX graphs, which run without Python.
+"""Linear and kernel hashers and nets as ONNX graphs, which run without Python.
 
 Built with ``onnx.helper`` (extra ``onnx``): operators of opset 17, in float64, so that margins agree with
 `decision_function` to rounding.
@@ -17,6 +17,7 @@ from hashers.base import Hasher
 from hashers.baselines.itq import ITQ
 from hashers.baselines.lsh import LSH
 from hashers.functions import BalancedFunction, KernelFunction, LinearFunction
+from hashers.functions.net import NetFunction
 
 __all__ = ["export_onnx"]
 
@@ -31,7 +32,9 @@ def export_onnx(hasher, path=None, input_type="float32"):
     Parameters
     ----------
     hasher : Hasher or HashFunction
-        Fitted, with linear or kernel functions (`BalancedFunction` over these included), or `LSH`, `ITQ`.
+        Fitted, with linear, kernel or net functions (`BalancedFunction` over these included), or `LSH`, `ITQ`. Nets
+        made from a module of your own cannot be exported here; ``function.bits_[0][0].torch_module()`` is a module for
+        `torch.onnx.export`.
     path : str or Path, optional
         Where to write; replaced in one step. Without it nothing is written.
     input_type : {"float32", "float64"}
@@ -55,7 +58,8 @@ def export_onnx(hasher, path=None, input_type="float32"):
     -----
     The graph computes in float64. `KernelFunction` computes the distances of float32 features in float32, so its
     margins differ from the graph's by that rounding: 1e-6 to 4e-5 of the largest margin, one bit of 32,000 on
-    Fashion-MNIST (benchmarks/onnx_agreement.py). Linear functions, and kernels of float64 features, agree to 1e-10.
+    Fashion-MNIST (benchmarks/onnx_agreement.py). Linear functions, and kernels of float64 features, agree to 1e-10. The
+    layers of nets compute in float32.
     Input is taken as it is: NaN and infinity raise no error there.
     """
     check_is_fitted(hasher)
@@ -90,10 +94,13 @@ class _Graph:
         self.nodes.append(self.onnx.helper.make_node(operator, list(inputs), [output], **attributes))
         return output
 
-    def constant(self, value):
-        """Add an array or a number (float64, where its type is not given); returns its name."""
+    def constant(self, value, narrow=False):
+        """Add an array or a number (float64, where its type is not given); returns its name.
+
+        float32 becomes float64 unless it is to stay `narrow`.
+        """
         value = np.asarray(value.toarray() if sparse.issparse(value) else value)
-        if value.dtype == np.float32:
+        if value.dtype == np.float32 and not narrow:
             value = value.astype(np.float64)
         name = f"constant_{len(self.constants)}"
         self.constants.append(self.onnx.numpy_helper.from_array(np.ascontiguousarray(value), name))
@@ -124,14 +131,15 @@ def _margins(graph, source, X):
         LinearFunction: _linear,
         KernelFunction: _kernel,
         BalancedFunction: _balanced,
+        NetFunction: _net,
         LSH: _projection,
         ITQ: _projection,
     }
     add = parts.get(type(source))
     if add is None:
         raise ValueError(
-            f"a {type(source).__name__} cannot become an ONNX graph: linear and kernel functions can, and LSH and ITQ. "
-            "Use hashers.save to keep the model."
+            f"a {type(source).__name__} cannot become an ONNX graph: linear and kernel functions and nets can, and LSH "
+            "and ITQ. Use hashers.save to keep the model."
         )
     return add(graph, source, X)
 
@@ -171,20 +179,32 @@ def _kernel(graph, function, X):
     return graph.node("Add", product, graph.constant(function.coef_[-1]))
 
 
+def _net(graph, function, X):
+    """Bits of nets; the layers compute in float32."""
+    from hashers.deep.graph import add_net
+
+    return _bits(graph, function.bits_, lambda net: add_net(graph, net, X))
+
+
 def _balanced(graph, function, X):
     """Bits of other functions, less thresholds."""
+    margins = _bits(graph, function.sources_, lambda source: _margins(graph, source, X))
+    return graph.node("Sub", margins, graph.constant(function.thresholds_))
+
+
+def _bits(graph, sources, add):
+    """Columns of what `add` gives for each distinct source, in the order of the bits."""
     places: dict[int, list[int]] = {}
-    for k, (source, _) in enumerate(function.sources_):
+    for k, (source, _) in enumerate(sources):
         places.setdefault(id(source), []).append(k)
     pieces = []
     for bits in places.values():
-        margins = _margins(graph, function.sources_[bits[0]][0], X)
-        columns = np.array([function.sources_[k][1] for k in bits], dtype=np.int64)
+        margins = add(sources[bits[0]][0])
+        columns = np.array([sources[k][1] for k in bits], dtype=np.int64)
         pieces.append(graph.node("Gather", margins, graph.constant(columns), axis=1))
     order = np.argsort([k for bits in places.values() for k in bits]).astype(np.int64)
     together = pieces[0] if len(pieces) == 1 else graph.node("Concat", *pieces, axis=1)
-    margins = graph.node("Gather", together, graph.constant(order), axis=1)
-    return graph.node("Sub", margins, graph.constant(function.thresholds_))
+    return graph.node("Gather", together, graph.constant(order), axis=1)
 
 
 def _onnx():

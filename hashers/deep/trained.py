@@ -5,18 +5,17 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from hashers.deep._torch import has_torch, import_torch, quiet_torch
 from hashers.deep.augmentation import check_image_shape
 from hashers.deep.modules import build, with_head
 from hashers.deep.rows import Scaling
+from hashers.deep.weights import Weights
+from hashers.errors import ModelFileError
 
-__all__ = ["TrainedNet", "Weights", "make_module"]
+__all__ = ["TrainedNet", "make_module"]
 
 BATCH = 1024
 """Rows that go through a net together."""
-
-
-class Weights(dict):
-    """Arrays of a module by name; persistence writes them as one safetensors file."""
 
 
 def make_module(layers, module, image_shape, n_features, n_outputs, head, seed):
@@ -26,8 +25,6 @@ def make_module(layers, module, image_shape, n_features, n_outputs, head, seed):
     """
     if layers is not None:
         return build(layers, seed)
-    from hashers.deep._torch import import_torch
-
     torch = import_torch()
     shape = (n_features,) if image_shape is None else check_image_shape(image_shape, n_features)
     net = with_head(module, torch.zeros(2, *shape), n_outputs, head, seed)
@@ -83,8 +80,7 @@ class TrainedNet(BaseEstimator):
 
     def torch_module(self):
         """A new torch module with the trained weights, on the CPU, in evaluation mode."""
-        import torch
-
+        torch = import_torch()
         module = self.untrained(0)
         module.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in self.weights_.items()})
         return module.eval()
@@ -102,7 +98,6 @@ class TrainedNet(BaseEstimator):
         -------
         outputs : ndarray of shape (n, n_outputs), float64
         """
-        from hashers.deep._torch import quiet_torch
         from hashers.deep.training import choose_device
 
         device, scaling = choose_device(device), self.scaling
@@ -115,10 +110,21 @@ class TrainedNet(BaseEstimator):
                 outputs[part] = module(x).cpu().numpy()
         return outputs * self.factor_
 
+    def check(self):
+        """Raise ModelFileError where the weights do not fit the layers or the module; nothing without torch."""
+        if not has_torch():
+            return
+        try:
+            self.torch_module()
+        except Exception as error:  # a module of the user may raise anything
+            made = (
+                "the layers" if self.module is None else f"the module that was passed, a {type(self.module).__name__},"
+            )
+            raise ModelFileError(f"{made} and the weights do not fit: {error}") from error
+
     def start(self, module):
         """Copy weights into a module of the same layers that may have more outputs; what is new keeps its own."""
-        import torch
-
+        torch = import_torch()
         with torch.no_grad():
             for name, tensor in module.state_dict().items():
                 old = self.weights_.get(name)

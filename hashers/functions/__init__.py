@@ -3,6 +3,7 @@
 from hashers.functions.base import ClassifierFunction, HashFunction, as_function
 from hashers.functions.kernel import KernelFunction
 from hashers.functions.linear import LinearFunction
+from hashers.functions.net import NetFunction
 from hashers.functions.thresholds import BalancedFunction
 from hashers.functions.trees import TreesFunction
 
@@ -12,6 +13,7 @@ __all__ = [
     "HashFunction",
     "KernelFunction",
     "LinearFunction",
+    "NetFunction",
     "TreesFunction",
     "as_function",
 ]

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import sys
 from importlib import import_module
 from typing import Any
 
@@ -12,6 +13,7 @@ __all__ = [
     "is_ours",
     "is_part_of",
     "is_solver",
+    "is_torch_module",
     "other_class",
     "our_class",
     "path_of",
@@ -89,6 +91,12 @@ def is_solver(cls):
     from bqp.solvers.base import Solver
 
     return issubclass(cls, Solver)
+
+
+def is_torch_module(value):
+    """Whether a value is a torch module; torch need not be there."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.nn.Module)
 
 
 def is_part_of(cls, name):

@@ -19,7 +19,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from hashers._atomic import atomic_file
-from hashers.errors import BackendNotFound, ModelFileError
+from hashers.errors import BackendNotFound, MissingModule, ModelFileError
 from hashers.persistence.encoding import Decoder, Encoder
 
 __all__ = ["FORMAT", "VERSION", "load", "save"]
@@ -29,7 +29,7 @@ VERSION = 1
 INDEX = "model.json"
 SEAL = b"hashers-sha256:"
 SEALED = re.compile(SEAL + rb"[0-9a-f]{64}")
-LIBRARIES = ("bqp", "numpy", "scipy", "scikit-learn", "lightgbm", "skops")
+LIBRARIES = ("bqp", "numpy", "scipy", "scikit-learn", "lightgbm", "skops", "torch", "safetensors")
 
 
 def save(estimator, path):
@@ -88,12 +88,15 @@ def save(estimator, path):
         file.write(_sealed({INDEX: text, **encoder.members}))
 
 
-def load(path):
+def load(path, module=None):
     """Read what `save` wrote.
 
     Parameters
     ----------
     path : str or Path
+    module : torch.nn.Module, optional
+        For a net that was made from a module of your own: such a module, as it was passed to `NetFunction`. The file
+        holds its trained weights and no code.
 
     Returns
     -------
@@ -105,8 +108,10 @@ def load(path):
     ------
     ModelFileError
         If the file is truncated, damaged, edited, foreign, of an unknown version, or names a class that is not allowed.
+    MissingModule
+        If it needs `module`.
     BackendNotFound
-        If the model needs a library that is not installed (LightGBM, skops).
+        If the model needs a library that is not installed (LightGBM, skops, safetensors).
     OSError
         If the file cannot be opened.
 
@@ -119,7 +124,9 @@ def load(path):
     """
     path = Path(path)
     try:
-        return _rebuilt(_members(path.read_bytes()))
+        return _rebuilt(_members(path.read_bytes()), module)
+    except MissingModule as error:
+        raise MissingModule(f"{path}: {error}.") from None
     except ModelFileError as error:
         raise ModelFileError(f"{path}: {error}. Copy the file again, or write it again with save.") from error.__cause__
     except (OSError, BackendNotFound, MemoryError):
@@ -178,7 +185,7 @@ def _members(data):
     return members
 
 
-def _rebuilt(members):
+def _rebuilt(members, module=None):
     """The estimator of a sealed archive."""
     if INDEX not in members:
         raise ModelFileError(f"there is no {INDEX}: no model of hashers")
@@ -206,7 +213,7 @@ def _rebuilt(members):
     node = index.get("model")
     if not isinstance(node, dict) or node.get("type") != "estimator":
         raise ModelFileError(f"{INDEX} holds no estimator")
-    decoder = Decoder(members)
+    decoder = Decoder(members, module)
     estimator = decoder.value(node)
     unused = sorted(set(members) - decoder.used)
     if unused:

@@ -2,8 +2,9 @@
 
 JSON holds null, booleans, integers, finite numbers, text and lists as they are. Anything else is an object with a
 ``type``: a number JSON lacks, a tuple, a dict, an array (a member in npy), a sparse matrix (a member in npz), long text
-(a member), an estimator of this package (its class, parameters and fitted attributes), a LightGBM booster (a member,
-its text format), a scikit-learn estimator (a member, written by skops), or ``same``, a repeated reference.
+(a member), weights of a net (a member, safetensors), a torch module of the user (its name only), an estimator of this
+package (its class, parameters and fitted attributes), a LightGBM booster (a member, its text format), a scikit-learn
+estimator (a member, written by skops), or ``same``, a repeated reference.
 """
 
 import dataclasses
@@ -18,12 +19,15 @@ import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator
 
-from hashers.errors import BackendNotFound, ModelFileError
+from hashers.deep.trained import TrainedNet
+from hashers.deep.weights import Weights
+from hashers.errors import BackendNotFound, MissingModule, ModelFileError
 from hashers.persistence.allowed import (
     OTHER_ESTIMATORS,
     is_ours,
     is_part_of,
     is_solver,
+    is_torch_module,
     other_class,
     our_class,
     path_of,
@@ -75,6 +79,8 @@ class Encoder:
             items = sorted(value, key=repr) if isinstance(value, set | frozenset) else value
             return {"type": type(value).__name__, "items": [self.node(x, f"{place}[{k}]") for k, x in enumerate(items)]}
         if isinstance(value, dict):
+            if isinstance(value, Weights):
+                return {"type": "weights", "member": self._member("weights", "safetensors", value.to_bytes())}
             items = [[self.node(k, place), self.node(v, f"{place}[{k!r}]")] for k, v in value.items()]
             return {"type": "dict", "items": items}
         if isinstance(value, np.generic):
@@ -119,6 +125,8 @@ class Encoder:
                 "params": {key: self.node(item, f"{place}.{key}") for key, item in sorted(params.items())},
                 "fitted": {key: self.node(item, f"{place}.{key}") for key, item in sorted(fitted.items())},
             }
+        if is_torch_module(value):  # code, which a file never holds; its trained weights are those of a TrainedNet
+            return {"type": "module", "class": f"{cls.__module__}.{cls.__qualname__}"}
         if root == "bqp" and is_ours(cls) and is_solver(cls):
             settings = {key: getattr(value, key) for key in list(inspect.signature(cls).parameters)}
             nodes = {key: self.node(item, f"{place}.{key}") for key, item in settings.items()}
@@ -193,6 +201,8 @@ class Decoder:
     Parameters
     ----------
     members : dict of str to bytes
+    module : torch.nn.Module, optional
+        Stands where the estimator had a torch module of the user.
 
     Attributes
     ----------
@@ -200,8 +210,8 @@ class Decoder:
         Members that were asked for.
     """
 
-    def __init__(self, members):
-        self.members, self.used = members, set()
+    def __init__(self, members, module=None):
+        self.members, self.module, self.used = members, module, set()
         self._objects: dict[int, Any] = {}
 
     def value(self, node):
@@ -261,6 +271,17 @@ class Decoder:
             raise ModelFileError(f"the member {node['member']!r} is longer than its array")
         return array
 
+    def _read_weights(self, node):
+        return Weights.from_bytes(self._bytes(node))
+
+    def _read_module(self, node):
+        if self.module is None:
+            raise MissingModule(
+                f"the net was made from a torch module of the user, {node['class']}, and a file holds no code: pass "
+                "such a module, hashers.load(path, module=...). Its own weights do not matter"
+            )
+        return self._numbered(node, self.module)
+
     def _read_object_array(self, node):
         array = np.empty(math.prod(node["shape"]), object)
         items = self.value(node["items"])
@@ -317,6 +338,8 @@ class Decoder:
             if not key.isidentifier() or key.startswith("__") or key in params or is_part_of(cls, key):
                 raise ModelFileError(f"{cls.__name__} cannot have an attribute {key!r}")
             vars(estimator)[key] = self.value(item)
+        if isinstance(estimator, TrainedNet):
+            estimator.check()
         return self._numbered(node, estimator)
 
     def _read_booster(self, node):
