@@ -7,9 +7,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hashers import datasets, functions, index, metrics, model_selection, packing
+    from hashers import datasets, deep, functions, index, metrics, model_selection, packing
     from hashers.base import Hasher
     from hashers.baselines import AGH, ITQ, LSH, SGH, SH, STH, OneHot, Posterior
+    from hashers.deep import CNNH, FTDSH
     from hashers.errors import CodeFileError, MissingModule, ModelFileError
     from hashers.export import export_onnx
     from hashers.functions import (
@@ -41,9 +42,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AGH",
+    "CNNH",
     "COSDISH",
     "DGH",
     "FSDH",
+    "FTDSH",
     "HBMP",
     "ITQ",
     "KSH",
@@ -74,6 +77,7 @@ __all__ = [
     "TreesFunction",
     "TripletHash",
     "datasets",
+    "deep",
     "export_onnx",
     "functions",
     "index",
@@ -93,6 +97,8 @@ _HOMES = {
     "STH": "hashers.baselines",
     "OneHot": "hashers.baselines",
     "Posterior": "hashers.baselines",
+    "CNNH": "hashers.deep",
+    "FTDSH": "hashers.deep",
     "export_onnx": "hashers.export",
     "BinaryIndex": "hashers.index",
     "CodeFileError": "hashers.errors",

@@ -11,6 +11,7 @@ from bqp.codes.latent_factor import latent_factor
 from bqp.codes.learn import learn
 from bqp.codes.matrix_pursuit import matrix_pursuit
 from bqp.codes.refine import refine
+from bqp.codes.relaxed_factors import relaxed_factors
 from bqp.codes.result import CodeResult, CodeTrace
 from bqp.codes.spectral_relaxation import spectral_relaxation
 from bqp.codes.triplets import triplets
@@ -30,6 +31,7 @@ __all__ = [
     "matrix_pursuit",
     "omega_step",
     "refine",
+    "relaxed_factors",
     "spectral_relaxation",
     "triplets",
     "v_step",
