@@ -8,7 +8,7 @@ __all__ = ["NetFeatures"]
 
 
 class NetFeatures(Hasher):
-    """Takes features as nets do: arrays of any real type, uint8 too, memory maps, torch datasets; no sparse matrices."""
+    """Takes features as nets do: arrays of any real type, memory maps, torch datasets; no sparse matrices."""
 
     def _check_features(self, X, reset):
         return check_rows(self, X, reset)

@@ -31,8 +31,8 @@ class CNNH(NetFeatures):
     mode : {"default", "published"}
         "published": codes by coordinate descent on real codes, then signs.
     class_outputs : bool
-        Whether the net also predicts the labels of a point, one more output for each label, as CNNH+ does. These outputs
-        only shape the layers that the bits share; they are dropped after training.
+        Whether the net also predicts the labels of a point, one more output for each label, as CNNH+ does. These
+        outputs only shape the layers that the bits share; they are dropped after training.
     max_sweeps : int
         Passes of the coordinate descent ("published").
     n_jobs : int, optional

@@ -31,6 +31,9 @@ KINDS |= {"flatten": 0, "divide": 2}
 LARGEST_MAP = 8
 """Pixels a side that the last feature map has at most; larger images are pooled once more."""
 
+SMALLEST_MAP = 4
+"""Pixels a side from which on a map is pooled."""
+
 SLICE = 8
 """Features a bit of the divide-and-encode head."""
 
@@ -57,8 +60,11 @@ def mlp_layers(n_features, n_hidden=(512, 256), dropout=0.1):
     return layers, width
 
 
-def conv_layers(image_shape, n_channels=(32, 32, 64, 64), n_hidden=(256,), dropout=0.1):
-    """A plain convolutional net: 3 x 3 convolutions, pooled after every second one, then hidden layers.
+def conv_layers(image_shape, n_channels=(32, 64, 64, 128), n_hidden=(256,), dropout=0.1):
+    """A plain convolutional net: 3 x 3 convolutions, then hidden layers.
+
+    Maxima of 2 x 2 pixels are taken after the first convolution, after every second one from there, and after the last;
+    not of maps with less than 4 pixels a side.
 
     Parameters
     ----------
@@ -81,7 +87,7 @@ def conv_layers(image_shape, n_channels=(32, 32, 64, 64), n_hidden=(256,), dropo
     for k, n in enumerate(n_channels):
         layers += [("conv", channels, n, 3), ("norm2d", n), ("relu",)]
         channels = n
-        if k % 2 and min(height, width) >= 2:
+        if (k % 2 == 0 or k == len(n_channels) - 1) and min(height, width) >= SMALLEST_MAP:
             layers.append(("pool", 2))
             height, width = height // 2, width // 2
     size = -(-max(height, width) // LARGEST_MAP)

@@ -45,7 +45,7 @@ class NetFunction(HashFunction):
     n_hidden : sequence of int, optional
         Hidden layers; default (512, 256) of "mlp", (256,) of "conv", behind the convolutions.
     n_channels : sequence of int
-        Channels of the convolutions of "conv"; maxima of 2 x 2 pixels after every second one.
+        Channels of the convolutions of "conv"; 2 x 2 pixels are pooled after the first, the third, ..., the last.
     dropout : float
         Share of hidden features that training leaves out at random.
     epochs : int, optional
@@ -121,7 +121,7 @@ class NetFunction(HashFunction):
         head="linear",
         loss="logistic",
         n_hidden=None,
-        n_channels=(32, 32, 64, 64),
+        n_channels=(32, 64, 64, 128),
         dropout=0.1,
         epochs=None,
         batch_size=128,
