@@ -120,13 +120,13 @@ def dsh(U, S, W, degree, sets, known):
 
     def term(i, j):
         d = np.sum((U[i] - U[j]) ** 2)
-        return (0.5 * d if S[i, j] else 0.5 * max(2 * q - d, 0.0)) / q
+        return (0.5 * d if S[i, j] else 0.5 * max(q - d, 0.0)) / q
 
     return pair_mean(term, W) + 0.01 * entry_mean(np.abs(np.abs(U) - 1), known)
 
 
 def hashnet(U, S, W, degree, sets, known, progress):
-    H = np.tanh(math.sqrt(1 + 99 * progress) * U)
+    H = np.tanh(math.sqrt(1 + 8 * progress) * U)
     alpha = 10 / U.shape[1]
 
     def term(i, j):
@@ -153,7 +153,7 @@ def dch(U, S, W, degree, sets, known):
 def mmhh(U, S, W, degree, sets, known):
     def probability(i, j):
         d = hamming(U[i], U[j])
-        return 1 / (1 + max(0.0, d - 2.0)) if S[i, j] else 1 / (1 + max(2.0, d))
+        return 1 / (1 + max(0.0, d - 2.0) / 16) if S[i, j] else 1 / (1 + max(2.0, d) / 16)
 
     pairs = both_kinds(
         lambda i, j: -degree[i, j] * math.log(probability(i, j)), lambda i, j: -math.log(1 - probability(i, j)), S, W
@@ -165,7 +165,7 @@ def triplet(U, S, W, degree, sets, known):
     H, n = np.tanh(U), len(U)
     distance = np.array([[np.sum((g - h) ** 2) / 4 / U.shape[1] for h in H] for g in H])
     terms = [
-        max(0.0, 0.5 + distance[a, p] - distance[a, m])
+        max(0.0, 0.1 + distance[a, p] - distance[a, m])
         for a in range(n) for p in range(n) for m in range(n)
         if W[a, p] and S[a, p] and W[a, m] and not S[a, m]
     ]  # fmt: skip
@@ -182,7 +182,7 @@ def entropy(p):
 
 
 def mihash(U, S, W, degree, sets, known):
-    H, q = np.tanh(U), U.shape[1]
+    H, q = np.tanh(3 * U), U.shape[1]
     values = []
     for i in range(len(U)):
         d = (q - H @ H[i]) / 2
@@ -224,10 +224,9 @@ def dmdh(U, S, W, degree, sets, known, progress):
         E[place] = step
         # fourth-order differences: no error for a polynomial of degree four
         gradient[place] = (8 * (L(H + E) - L(H - E)) - (L(H + 2 * E) - L(H - 2 * E))) / (12 * step)
-    M = 2 * progress / (known.sum() * q)
+    M = 16 / q * W.sum(axis=1, keepdims=True) / max(W.sum(), 1e-300)
     best = np.where(M * H - gradient >= 0, 1.0, -1.0)
-    series = L(H) + np.sum((gradient * (best - H))[known]) + M / 2 * np.sum(((best - H) ** 2)[known])
-    return series
+    return L(H) + 0.1 * progress * (np.sum(gradient * (best - H)) + np.sum(M / 2 * (best - H) ** 2))
 
 
 FORMULAS = {
@@ -324,6 +323,25 @@ def test_exact_talr_of_codes_is_the_expected_average_precision(seed, q):
     value = TALR(form="exact").pair_loss(torch.tensor(B, dtype=torch.float64), pairs).item()
     wanted = [ap for i, ap in enumerate(hard_average_precision(B, y)) if (y == y[i]).sum() > 1]
     assert value == pytest.approx(1 - np.mean(wanted), abs=1e-5)
+
+
+def test_the_series_of_dmdh_is_at_least_the_loss_of_any_codes_and_least_at_its_own():
+    rng = np.random.default_rng(2)
+    y = np.array([0, 0, 1])
+    U = torch.tensor(rng.standard_normal((3, 2)))
+    pairs = PairSource(supervision.from_labels(y)).batch(np.arange(3), U)
+    H, target = np.tanh(U.numpy()), np.where(y[:, None] == y, 1.0, -1.0)
+    W = 1 - np.eye(3)
+    series = DMDH(discrepancy=1.0)(U, pairs).item()
+    error = H @ H.T / 2 - target
+    gradient = 4 / 2 * (W / 6 * error) @ H
+    values = []
+    for bits in range(2**6):
+        B = 2.0 * ((bits >> np.arange(6)) & 1).reshape(3, 2) - 1
+        bound = np.sum(W * error**2) / 6 + np.sum(gradient * (B - H)) + 0.5 * 8 / 3 * np.sum((B - H) ** 2)
+        assert bound >= np.sum(W * (B @ B.T / 2 - target) ** 2) / 6
+        values.append(bound)
+    assert series == pytest.approx(min(values), rel=1e-12)
 
 
 # ---- batches that say little ---------------------------------------------------------------------------------------

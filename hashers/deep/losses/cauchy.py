@@ -53,14 +53,17 @@ class DCH(HashLoss):
 class MMHH(HashLoss):
     """Max-margin t-distribution: inside the ball of `radius` similar pairs cost nothing.
 
-    Mean over similar pairs of ``c log(1 + max(0, d - H))`` plus mean over dissimilar pairs of
-    ``log(1 + 1 / max(H, d))``, plus `quantization` times the mean of ``log cosh(|u| - 1)``. For c and the balance of
+    Mean over similar pairs of ``c log(1 + max(0, d - H) / gamma)`` plus mean over dissimilar pairs of
+    ``log(1 + gamma / max(H, d))``, plus `quantization` times the mean of ``log cosh(|u| - 1)``. For c and the balance of
     pairs see `HashNet`.
 
     Parameters
     ----------
     radius : float
         H, in bits: the radius of the Hamming ball that queries will search.
+    gamma : float
+        Scale of the distribution, in bits; 1 in the paper. From random weights that pulls similar pairs together far
+        harder than it pushes others apart, and all codes end in one ball, where nothing pushes any more.
     quantization : float
         Weight of the quantization term.
 
@@ -70,14 +73,15 @@ class MMHH(HashLoss):
     memory of codes of other batches is left out.
     """
 
-    def __init__(self, radius=2.0, quantization=0.1):
+    def __init__(self, radius=2.0, gamma=16.0, quantization=0.1):
         self.radius = radius
+        self.gamma = gamma
         self.quantization = quantization
 
     def pair_loss(self, H, pairs, progress=1.0, head=None):
         distance = cosine_distance(H)
-        near = (distance - self.radius).clamp_min(0.0).log1p()
-        far = (1.0 / distance.clamp_min(max(self.radius, LEAST))).log1p()
+        near = ((distance - self.radius).clamp_min(0.0) / self.gamma).log1p()
+        far = (self.gamma / distance.clamp_min(max(self.radius, LEAST))).log1p()
         return _balanced(near * pairs.degree, far, pairs)
 
     def penalty(self, outputs, pairs, progress=1.0):

@@ -17,12 +17,12 @@ class DSH(HashLoss):
     Parameters
     ----------
     margin : float
-        m per bit; 2, as in the paper, asks dissimilar codes to differ in half of the bits.
+        m per bit; the paper's 2 asks dissimilar codes to differ in half of the bits.
     alpha : float
         Weight of the penalty.
     """
 
-    def __init__(self, margin=2.0, alpha=0.01):
+    def __init__(self, margin=1.0, alpha=0.01):
         self.margin = margin
         self.alpha = alpha
 

@@ -3,7 +3,7 @@
 Z. Chen, X. Yuan, J. Lu, Q. Tian, J. Zhou, "Deep Hashing via Discrepancy Minimization", CVPR 2018 (DMDH).
 """
 
-from hashers.deep.losses.base import HashLoss, row_mean, signs, weighted_mean
+from hashers.deep.losses.base import HashLoss, signs, weighted_mean
 
 __all__ = ["DMDH"]
 
@@ -11,35 +11,38 @@ __all__ = ["DMDH"]
 class DMDH(HashLoss):
     """Squared similarity loss of codes, as a series around relaxed codes.
 
-    ``L(B)``, the mean over known pairs of ``(b_i.b_j / q - s_ij)^2`` with s in [-1, 1], is replaced by
-    ``L(H) + <grad L(H), B - H> + (M / 2) |B - H|^2``, H = tanh(u). B decouples: its best value is the sign of
-    ``H - grad L(H) / M``. H is what the network learns with B held. M, which weighs the discrepancy between H and B,
-    rises from 0 to its last value during training.
+    ``L(B)``, the mean over known pairs of ``(b_i.b_j / q - s_ij)^2`` with s in [-1, 1], is replaced by ``L(H) + rho
+    (<grad L(H), B - H> + sum_i M_i |b_i - h_i|^2 / 2)``, H = tanh(u). B decouples: its best value is the sign of
+    ``h_i - grad_i L(H) / M_i``, and the net learns H with B held. rho, the weight of the discrepancy between the loss
+    of B and that of H, grows in proportion to the steps taken.
 
     Parameters
     ----------
-    mu : float
-        Last weight of the discrepancy, as the factor of the mean of ``(b - h)^2``: M is 2 mu / (b q) for a batch of b.
+    discrepancy : float
+        Last rho, from 0 to 1. At 1 the gradient of L(H) cancels, and only B leads on; small ones learn better.
 
     Notes
     -----
-    What the abstract says (series expansion over hash functions, which takes the binary constraint out of the
-    similarity term; alternation with gradual minimization of the discrepancy) is kept. The curvature of L is bounded by
-    one number, and B belongs to the batch instead of all training points; both are ours.
+    M_i is 16 / q times the share of the weight of pairs that row i has. That bounds the curvature of L over all of
+    [-1, 1], so that the series with rho = 1 is at least L(B) for every B.
+
+    Of the paper, whose abstract was at hand, this keeps the series expansion over hash functions, which takes the binary
+    constraint out of the similarity term, and the alternation with a gradual minimization of the discrepancy. The bound
+    M, and codes B that belong to a batch instead of all training points, are ours.
     """
 
-    def __init__(self, mu=1.0):
-        self.mu = mu
+    def __init__(self, discrepancy=0.1):
+        self.discrepancy = discrepancy
 
     def codes(self, outputs, progress=1.0):
         return outputs.tanh()
 
     def pair_loss(self, H, pairs, progress=1.0, head=None):
-        error = H @ H.T / H.shape[1] - (2.0 * pairs.similar - 1.0)
+        q = H.shape[1]
+        error = H @ H.T / q - (2.0 * pairs.similar - 1.0)
         weight = pairs.weight / pairs.weight.sum().clamp_min(1e-30)
-        gradient = (4.0 / H.shape[1]) * ((weight * error) @ H)
-        mu = self.mu * progress
-        n_entries = (pairs.known.sum() * H.shape[1]).clamp_min(1.0)
-        B = signs(2.0 * mu * H / n_entries - gradient)
-        discrepancy = row_mean((B - H).square(), pairs.known)
-        return weighted_mean(error.square(), pairs.weight) + (gradient * (B - H)).sum() + mu * discrepancy
+        gradient = (4.0 / q) * ((weight * error) @ H)
+        M = (16.0 / q) * weight.sum(dim=1, keepdim=True)
+        B = signs(M * H - gradient)
+        series = (gradient * (B - H)).sum() + 0.5 * (M * (B - H).square()).sum()
+        return weighted_mean(error.square(), pairs.weight) + self.discrepancy * progress * series

@@ -19,21 +19,24 @@ __all__ = ["DHN", "DPSH", "HashNet", "log_cosh"]
 class DPSH(HashLoss):
     """Pairwise likelihood with squared quantization.
 
-    Mean over known pairs of ``log(1 + e^theta) - s theta``, theta = u_i.u_j / 2 and s in [0, 1], plus `eta` times the
+    Mean over known pairs of ``log(1 + e^theta) - s theta``, theta = alpha u_i.u_j and s in [0, 1], plus `eta` times the
     mean of ``(sgn(u) - u)^2``.
 
     Parameters
     ----------
+    alpha : float
+        The paper's is 1/2.
     eta : float
         Weight of the quantization term.
     """
 
-    def __init__(self, eta=0.1):
+    def __init__(self, alpha=0.5, eta=0.1):
+        self.alpha = alpha
         self.eta = eta
 
     def pair_loss(self, H, pairs, progress=1.0, head=None):
         softplus = import_torch().nn.functional.softplus
-        theta = 0.5 * (H @ H.T)
+        theta = self.alpha * (H @ H.T)
         return weighted_mean(softplus(theta) - pairs.similar * theta, pairs.weight)
 
     def penalty(self, outputs, pairs, progress=1.0):
@@ -47,6 +50,8 @@ class DHN(DPSH):
 
     Parameters
     ----------
+    alpha : float
+        See `DPSH`.
     eta : float
         Weight of the quantization term.
     """
@@ -68,10 +73,11 @@ class HashNet(HashLoss):
     alpha : float, optional
         Default 10 / n_bits, as in the authors' code.
     beta : float
-        Last beta; it grows from 1 with the square root of the steps taken, as in the authors' code.
+        Last beta; it grows from 1 with the square root of the steps taken, as in the authors' code (there to about 7, in
+        far longer training).
     """
 
-    def __init__(self, alpha=None, beta=10.0):
+    def __init__(self, alpha=None, beta=3.0):
         self.alpha = alpha
         self.beta = beta
 

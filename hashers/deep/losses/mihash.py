@@ -23,11 +23,13 @@ class MIHash(HashLoss):
     Parameters
     ----------
     sharpness : float
+        The authors' is 1/2. Of flat codes the information saturates while they are far from -1 and +1, and their signs
+        carry less of it.
     n_bins : int, optional
         Bins of the histogram; default n_bits.
     """
 
-    def __init__(self, sharpness=1.0, n_bins=None):
+    def __init__(self, sharpness=3.0, n_bins=None):
         self.sharpness = sharpness
         self.n_bins = n_bins
 

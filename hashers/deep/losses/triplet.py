@@ -18,15 +18,15 @@ class TripletLoss(HashLoss):
     Parameters
     ----------
     margin : float
-        m per bit. The paper's margin is one bit, however long the code is; near the mean distance of random codes,
-        1/2, all bits are used.
+        m per bit. The paper's margin is one bit, however long the code is; large ones, near the mean distance 1/2 of
+        random codes, saturate outputs early.
 
     Notes
     -----
     Memory b^3 numbers for a batch of b.
     """
 
-    def __init__(self, margin=0.5):
+    def __init__(self, margin=0.1):
         self.margin = margin
 
     def codes(self, outputs, progress=1.0):
