@@ -320,6 +320,8 @@ class NetFunction(HashFunction):
         """Rows to train on, and rows held out (None without, or with validation rows of one's own)."""
         counted = np.arange(n) if weight is None else np.flatnonzero(weight > 0)
         share = self.validation
+        if isinstance(share, tuple | list) and len(share) != 2:
+            raise ValueError(f"validation must be a share, a tuple (X, B), or None: {len(share)} entries came.")
         if share is None or isinstance(share, tuple | list):
             return counted, None
         if isinstance(share, bool) or not isinstance(share, Real) or not 0 < float(share) < 1:
@@ -343,10 +345,6 @@ class NetFunction(HashFunction):
             if self.patience is not None:
                 raise ValueError("patience counts epochs without a better validation loss: give validation as well.")
             return None
-        if len(self.validation) != 2:
-            raise ValueError(
-                f"validation must be a share, a tuple (X, B), or None: {len(self.validation)} entries came."
-            )
         X, B = self.validation
         source = self._check_features(X, reset=False)
         targets: Any = check_targets(B) / factor if self.takes_targets else packing.check_codes(B, "B of validation")
