@@ -5,9 +5,12 @@ from __future__ import annotations
 import warnings
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+from scipy.sparse import csr_array
 
 from bqp.codes._class_codes import hadamard_codes
 from bqp.codes._common import signs
@@ -67,14 +70,19 @@ class LabelRows:
             B[self.unknown] = signs(self.kind_mass() @ small)
         return B
 
+    @cached_property
+    def listed(self) -> csr_array:
+        """The label sets as lists of their labels: products cost what they hold, often a hundredth of all entries."""
+        return csr_array(self.sets)
+
     def label_sums(self, B: np.ndarray) -> np.ndarray:
         """sum_i a_i b_i y_i', shape (q, L)."""
         sums = group_sums(B, self.kind, self.n_kinds, self.mass)
-        return sums.T if self.sets is None else sums.T @ self.sets
+        return sums.T if self.sets is None else (self.listed.T @ sums).T
 
     def of_kinds(self, W: np.ndarray) -> np.ndarray:
         """Y W over the kinds, shape (C, q), for W of shape (L, q)."""
-        return np.ascontiguousarray(W) if self.sets is None else self.sets @ W
+        return np.ascontiguousarray(W) if self.sets is None else self.listed @ W
 
     def label_gram(self) -> np.ndarray:
         """sum_i a_i y_i y_i', shape (L, L)."""
@@ -245,11 +253,15 @@ class FastLoss(LabelModel):
     name = "fsdh"
 
     def fit(self, B, W=None):
-        rows = self.rows
-        gram = rows.label_gram()
+        sums = self.rows.label_sums(B).T
+        return sums / self.factor if self.rows.sets is None else cho_solve(self.factor, sums, check_finite=False)
+
+    @cached_property
+    def factor(self):
+        """Of Y'Y + lambda, the same for all codes: its diagonal, shape (L, 1), for single labels; else Cholesky's."""
+        gram = self.rows.label_gram()
         gram[np.diag_indices(len(gram))] += self.regularization
-        sums = rows.label_sums(B).T
-        return sums / np.diagonal(gram)[:, None] if rows.sets is None else np.linalg.solve(gram, sums)
+        return np.diagonal(gram)[:, None] if self.rows.sets is None else cho_factor(gram, check_finite=False)
 
     def row_losses(self, B, W):
         rows, out = self.rows, np.empty(self.rows.n)

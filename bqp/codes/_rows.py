@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 import numpy as np
 
@@ -22,11 +23,17 @@ def blocks_of(n: int, step: int = BLOCK_ROWS) -> Iterable[slice]:
     return (slice(a, min(a + step, n)) for a in range(0, n, step))
 
 
+@cache
+def _libraries():
+    """The threaded libraries of this process; to find them takes ten milliseconds, more than most sweeps."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
 def for_blocks(work: Callable[[slice], int], n: int, n_jobs: int) -> int:
     """Sum of ``work(block)`` over the blocks, on `n_jobs` threads with one BLAS thread each."""
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1):
+    with _libraries().limit(limits=1):
         if n_jobs == 1 or n <= BLOCK_ROWS:
             return sum(work(block) for block in blocks_of(n))
         with ThreadPoolExecutor(n_jobs) as pool:

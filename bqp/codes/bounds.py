@@ -15,6 +15,7 @@ __all__ = ["bounds_of", "lower_bound", "pairwise_bound"]
 
 
 CERTIFY_UP_TO = 1000  # groups: about two seconds
+_SMALL_RANGE = 1024  # of integer targets, all of which are looked at: sorting millions of them takes a second
 
 
 def lower_bound(S: Similarity, n_bits: int, loss: str | losses.Loss = "ksh", backend: str = "auto") -> Bound:
@@ -87,7 +88,11 @@ def pairwise_bound(S: Similarity, n_bits: int, loss: losses.Loss) -> Bound:
     lattice = np.arange(-n_bits, n_bits + 1, 2, dtype=np.float64)
 
     def least(targets: np.ndarray) -> np.ndarray:
-        distinct, inverse = np.unique(targets, return_inverse=True)
+        low, high = (int(targets.min()), int(targets.max())) if targets.dtype.kind == "i" and targets.size else (0, -1)
+        if 0 <= high - low <= _SMALL_RANGE:
+            distinct, inverse = np.arange(low, high + 1), targets.astype(np.intp) - low
+        else:
+            distinct, inverse = np.unique(targets, return_inverse=True)
         values = loss(distinct[:, None].astype(np.float64), lattice, n_bits).min(axis=1)
         return values[inverse.reshape(np.shape(targets))]
 

@@ -97,7 +97,7 @@ def discrete_cyclic(
     init : array of shape (n, q), optional
         The only start. "default" is never worse than it.
     max_iterations : int, optional
-        Most rounds from one start. Default 5 for "published", 50 for "default".
+        Most rounds from one start; 0 takes starts as they are. Default 5 for "published", 50 for "default".
     n_restarts : int, optional
         Starts of "default" beside the class codes: a quarter of them random codes, the first of which leads through
         the published rounds (hinge loss without `refit`: up to 5,000 points), the others the best codes with four bits
@@ -161,7 +161,7 @@ def discrete_cyclic(
         raise ParameterError(f"refit must be a function (B, bits) -> outputs, or None, got {refit!r}.")
     if max_iterations is None:
         max_iterations = _PUBLISHED_ITERATIONS if published else _MOST_ITERATIONS
-    max_iterations = check_count("max_iterations", max_iterations)
+    max_iterations = check_count("max_iterations", max_iterations, least=0)
     course = Course(callback, time_limit)
     n_jobs = resolve_n_jobs(n_jobs)
     init = check_init(init, S.n, n_bits)

@@ -5,30 +5,46 @@ The objective of supervised discrete hashing (Shen, Shen, Liu and Shen, CVPR 201
 ``lambda tr((lambda I + D K D)^-1 D Y Y' D)`` with K = B B' and D = diag(sqrt(m)). It asks for codes whose Gram matrix K
 has no small eigenvalue, and hardly tells such codes apart. The optimum of the KSH loss has one (with balanced classes
 the codes of all classes sum to nearly nothing), so its objective is enormous, and yet a few flips mend it.
+
+With label sets the optimum of the KSH loss also gives one code to rare sets that share labels, and flips that take them
+apart again are many. There the search comes from the other side: from codes that predict the labels, it lowers the sum
+of both losses with a growing weight on similarity, as long as the objective allows.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from bqp.codes._label_models import label_rows
+from bqp.codes._common import check_init
+from bqp.codes._label_models import LabelRows, SquaredLoss, label_rows
 from bqp.codes.learn import learn
 from bqp.errors import ParameterError
-from bqp.rng import RandomLike
+from bqp.rng import RandomLike, as_seed_sequence
 from bqp.solvers.base import check_count
 
-__all__ = ["MOST_SETS", "predictable_codes"]
+__all__ = ["MOST_SETS", "gradual_codes", "is_gradual", "predictable_codes"]
 
 MOST_SETS = 64
-"""Distinct label sets up to which codes are looked for: a flip costs a look at C q candidates, O(C^2 q)."""
+"""Distinct label sets up to which flips are looked for: each costs a look at C q candidates, O(C^2 q)."""
 
 _LEAST_GAIN = 1e-3  # a flip must lower the logarithm of the objective by this
 
+_FIRST_WEIGHT, _MOST_WEIGHT = 0.5, 1e5  # of the KSH loss over n q^2, beside the objective
+_RISE, _FALL, _MOST_FALLS = 2.0, 0.25, 6
+_HALVINGS = 2  # of the last rise, in logarithms
+_ROUNDS = 3  # of a sweep over the sets and a new map, at each weight
+
 
 def predictable_codes(
-    S, n_bits: int = 32, objective: float = np.inf, regularization: float = 1.0, rng: RandomLike = 0, n_jobs: int = 1
+    S,
+    n_bits: int = 32,
+    objective: float = np.inf,
+    regularization: float = 1.0,
+    rng: RandomLike = 0,
+    n_jobs: int = 1,
+    init=None,
 ) -> np.ndarray | None:
-    """Codes near the optimum of the KSH loss whose label-regression objective is at most `objective`.
+    """Codes of low KSH loss whose label-regression objective is at most `objective`.
 
     Parameters
     ----------
@@ -42,20 +58,29 @@ def predictable_codes(
     regularization : float, > 0
         lambda.
     rng : None, int, SeedSequence or Generator
-        For `codes.learn`, where the search starts.
+        For `codes.learn`, where flips start; or the order in which label sets are visited.
     n_jobs : int
+    init : array of shape (n, q), optional
+        Codes of an objective of at most `objective`, to be made more similar: of each label set, those of its first
+        point.
 
     Returns
     -------
     B : ndarray of shape (n, n_bits), int8, or None
-        None if there are more than 64 distinct label sets, or flips do not get there.
+        Without `init`: None if there are more than 64 distinct label sets, or flips do not get there. With `init`: None
+        if its own objective is above the bound.
 
     Notes
     -----
-    From the codes of `codes.learn`, flips single bits of single label sets: each time the one that costs the least KSH
-    loss for its gain in the logarithm of the objective; among those that reach the bound, the one with the least KSH
-    loss. The objective of every flip comes from one inverse by the formula for changes of rank two. A flip costs
-    O(C^2 q), C label sets; 10 classes and 64 bits take some 40 flips.
+    With `init` the sum of the objective and of c / (n q^2) times the KSH loss is lowered, n the total weight, by the
+    moves of `codes.learn` within one label set (single bits, then pairs of bits) and new maps W in turn; c doubles as
+    long as the objective stays within its bound, and the last doubling is halved in steps. On 2,649 label sets 64 bits
+    take 1 s, most of it O(C^2) a bit that changes.
+
+    Without `init`, from the codes of `codes.learn`, flips single bits of single label sets: each time the one that
+    costs the least KSH loss for its gain in the logarithm of the objective; among those that reach the bound, the one
+    with the least KSH loss. The objective of every flip comes from one inverse by the formula for changes of rank two.
+    A flip costs O(C^2 q), C label sets; 10 classes and 64 bits take some 40 flips.
 
     Examples
     --------
@@ -73,17 +98,39 @@ def predictable_codes(
     n_bits = check_count("n_bits", n_bits)
     if not regularization > 0:
         raise ParameterError(f"regularization must be above 0, got {regularization!r}.")
+    used = np.unique(S.groups[S.known])
+    targets = np.asarray(S.T)[np.ix_(used, used)].astype(np.float64)
+    init = check_init(init, S.n, n_bits)
+    if init is not None:
+        order = np.random.Generator(np.random.PCG64(as_seed_sequence(rng))).permutation(rows.n_kinds)
+        path = _Path(_one_code_a_kind(init, rows), rows.merge(), targets, regularization, order)
+        return rows.unmerge(path.B) if path.follow(objective) else None
     if rows.n_kinds > MOST_SETS:
         return None
     mass = rows.kind_mass()
     Y = np.eye(rows.n_kinds) if rows.sets is None else rows.sets.astype(np.float64)
     small = _one_code_a_kind(learn(S, n_bits, rng=rng, n_jobs=n_jobs, certify=False).B, rows)
-    used = np.unique(S.groups[S.known])
-    search = _Search(small, mass, Y, np.asarray(S.T)[np.ix_(used, used)], regularization)
+    search = _Search(small, mass, Y, targets, regularization)
     while search.objective > objective:
         if not search.flip(objective):
             return None
     return rows.unmerge(search.B)
+
+
+def is_gradual(S) -> bool:
+    """Whether SDH and FSDH begin at codes that are made similar by degrees: label sets, or more than 64 classes."""
+    return np.ndim(S.classes) == 2 or len(np.unique(S.groups[S.known])) > MOST_SETS
+
+
+def gradual_codes(S, n_bits: int, regularization: float, rng: RandomLike, n_jobs: int) -> np.ndarray:
+    """Codes made similar from those of the published rounds of SDH without features, shape (n, n_bits)."""
+    from bqp.codes.discrete_cyclic import discrete_cyclic
+
+    plain = {"n_bits": n_bits, "regularization": regularization, "n_jobs": n_jobs, "certify": False}
+    published = discrete_cyclic(S, mode="published", rng=rng, **plain)
+    merged = discrete_cyclic(S, init=published.stats["best_B"], max_iterations=0, **plain)
+    B = predictable_codes(S, n_bits, merged.objective, regularization, rng, n_jobs, init=merged.B)
+    return merged.B if B is None else B
 
 
 def _one_code_a_kind(B, rows) -> np.ndarray:
@@ -94,6 +141,77 @@ def _one_code_a_kind(B, rows) -> np.ndarray:
     return small
 
 
+class _Path:
+    """Codes of label sets that grow more similar as long as they predict the labels."""
+
+    def __init__(self, B: np.ndarray, rows: LabelRows, targets: np.ndarray, regularization: float, order: np.ndarray):
+        self.B, self.rows, self.targets, self.order = B, rows, np.ascontiguousarray(targets), order
+        self.mass = rows.kind_mass()
+        self.total = float(self.mass.sum())
+        self.model = SquaredLoss(rows, regularization, 0.0, 1)
+        weighted = B.T.astype(np.float64) * self.mass
+        self.moments = weighted @ B
+        self.pulls = B.shape[1] * (weighted @ self.targets)
+
+    def objective(self, B: np.ndarray) -> float:
+        return self.model.objective(B, self.model.fit(B), None)
+
+    def follow(self, bound: float) -> bool:
+        """Raise the weight of similarity as far as the objective stays within `bound`; False if it is not at first."""
+        if not self.objective(self.B) <= bound:
+            return False
+        weight = _FIRST_WEIGHT
+        for _ in range(_MOST_FALLS):
+            if self._try(weight, bound):
+                break
+            weight *= _FALL
+        else:
+            return True
+        while weight < _MOST_WEIGHT and self._try(weight * _RISE, bound):
+            weight *= _RISE
+        step = _RISE
+        for _ in range(_HALVINGS):
+            step = step**0.5
+            if self._try(weight * step, bound):
+                weight *= step
+        return True
+
+    def _try(self, weight: float, bound: float) -> bool:
+        """Lower the weighted sum of both losses from the present codes; kept within the bound only."""
+        lowered = self._lowered(weight)
+        if not self.objective(lowered[0]) <= bound:
+            return False
+        self.B, self.moments, self.pulls = lowered
+        return True
+
+    def _lowered(self, weight: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Codes, with the moments and pulls of their KSH loss.
+
+        A flip of bit k of set g changes the sum of both losses, divided by c, by 8 m_g b_gk times a field: that of the
+        KSH loss and (W y_g - W W'b_g)_k / 2 c without the bit's own part. The kernel's arrays hold both.
+        """
+        from bqp.kernels.joint import descend_points
+
+        B, moments, pulls = self.B.copy(), self.moments.copy(), self.pulls.copy()
+        q, C = B.shape[1], len(B)
+        share = 0.5 * self.total * q * q / weight
+        tol = 1e-12 * (2.0 * q * self.total) ** 2 * max(1.0, 1.0 / weight)
+        groups, gain = np.arange(C), np.zeros(1)
+        for _ in range(_ROUNDS):
+            W = self.model.fit(B)
+            pairs, labels = share * (W @ W.T), share * self.rows.of_kinds(W.T).T
+            np.fill_diagonal(pairs, 0.0)
+            moments += pairs
+            pulls += labels
+            arrays = self.targets, float(q), groups, self.mass, self.total, pulls, moments, B
+            changed = descend_points(*arrays, self.order, 0, C, tol, gain)
+            moments -= pairs
+            pulls -= labels
+            if not changed:
+                break
+        return B, moments, pulls
+
+
 class _Search:
     """Codes of label sets, their objective, and the KSH loss for targets between them."""
 
@@ -101,7 +219,7 @@ class _Search:
         self.B, self.mass, self.regularization = B.copy(), mass, regularization
         self.root = np.sqrt(mass)
         self.target = self.root[:, None] * Y
-        self.similar = targets.astype(np.float64)
+        self.similar = targets
         self._renew()
 
     def _renew(self) -> None:

@@ -380,7 +380,7 @@ def test_wrong_calls():
         (ParameterError, "nu must be a finite number >= 0, got -1", dict(nu=-1)),
         (ParameterError, "regularization must be a finite number > 0, got 0", dict(regularization=0)),
         (ParameterError, "n_bits must be an integer", dict(n_bits=0)),
-        (ParameterError, "max_iterations", dict(max_iterations=0)),
+        (ParameterError, "max_iterations", dict(max_iterations=-1)),
         (ParameterError, "refit must be a function", dict(refit=3)),
         (ParameterError, "divides by nu", dict(loss="hinge", nu=0, mode="published")),
         (ParameterError, "need n_bits of 2", dict(variant="hadamard", n_bits=6, mode="published")),

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bqp import codes, supervision
-from bqp.codes.predictable import MOST_SETS, _Search, predictable_codes
+from bqp.codes._label_models import label_rows
+from bqp.codes.predictable import MOST_SETS, _Path, _Search, gradual_codes, is_gradual, predictable_codes
 from bqp.errors import ParameterError, ProblemError
 
 
@@ -89,3 +90,81 @@ def test_many_label_sets_unknown_labels_and_bad_input():
         predictable_codes(S, 10, regularization=0.0)
     with pytest.raises(ProblemError):
         predictable_codes(supervision.from_pairs([0], [1], [1], 3), 4)
+
+
+@settings(max_examples=40)
+@given(
+    st.integers(2, 7),
+    st.integers(1, 6),
+    st.integers(0, 10_000),
+    st.booleans(),
+    st.sampled_from([1e-3, 1.0, 1e3]),
+    st.sampled_from([0.1, 1.0, 30.0]),
+)
+def test_both_losses_fall_together_to_where_no_flip_gains(C, q, seed, soft, weight, regularization):
+    rng = np.random.default_rng(seed)
+    Y = rng.permutation(1 + np.arange(C))[:, None] >> np.arange(3) & 1  # distinct label sets
+    of_point = np.r_[np.arange(C), rng.integers(0, C, 3 * C)]
+    _, rows = label_rows(supervision.from_label_sets(Y[of_point]))
+    Y, mass = rows.sets, rows.kind_mass()
+    S = np.where(Y @ Y.T > 0, 1.0, -1.0)
+    if soft:
+        S = rng.normal(size=(C, C))
+        S += S.T
+    share = weight / (mass.sum() * q * q)
+    path = _Path(rng.choice([-1, 1], (C, q)).astype(np.int8), rows.merge(), S, regularization, rng.permutation(C))
+
+    def both(B):
+        return regression(B, mass, Y, regularization) + share * ksh(B, mass, S)
+
+    value, before = both(path.B), None
+    while before is None or (before != path.B).any():
+        before = path.B
+        assert path._try(weight, np.inf)
+        assert both(path.B) <= value * (1 + 1e-9)
+        value = both(path.B)
+    B = path.B.astype(float)
+    W = np.linalg.solve(B.T @ (mass[:, None] * B) + regularization * np.eye(q), B.T @ (mass[:, None] * Y))
+
+    def with_map(B):
+        return np.sum(mass * np.sum((Y - B @ W) ** 2, axis=1)) + share * ksh(B, mass, S)
+
+    for g in range(C):
+        for k in range(q):
+            flipped = B.copy()
+            flipped[g, k] *= -1
+            assert with_map(flipped) >= with_map(B) - 1e-7 * (1 + value)
+
+
+@pytest.mark.parametrize("kind", ["label sets", "many classes"])
+def test_codes_made_similar_by_degrees(kind):
+    rng = np.random.default_rng(0)
+    if kind == "label sets":
+        sets = (rng.random((80, 12)) < 0.2).astype(int)
+        y = sets[rng.integers(0, 80, 400)]
+        y[:5] = -1
+    else:
+        y = np.r_[np.arange(MOST_SETS + 6), rng.integers(0, MOST_SETS + 6, 300)]
+    S = supervision.from_label_sets(y) if kind == "label sets" else supervision.from_labels(y)
+    assert is_gradual(S) and not is_gradual(supervision.from_labels(y.sum(axis=1) if y.ndim == 2 else y % 7))
+    first = codes.discrete_cyclic(S, n_bits=16, mode="published")
+    first = codes.discrete_cyclic(S, n_bits=16, init=first.B, max_iterations=0)
+    B = predictable_codes(S, 16, first.objective, init=first.B)
+    found = codes.discrete_cyclic(S, n_bits=16, init=B, max_iterations=0)
+    assert found.objective <= first.objective * (1 + 1e-12)
+    least = codes.learn(S, 16, n_kicks=0, certify=False).ksh_objective
+    assert found.ksh_objective - least < 0.5 * (first.ksh_objective - least)
+    np.testing.assert_array_equal(gradual_codes(S, 16, 1.0, 0, 1), B)
+    assert predictable_codes(S, 16, 0.99 * first.objective, init=first.B) is None
+    with pytest.raises(ProblemError, match="init"):
+        predictable_codes(S, 16, init=first.B[:, 1:])
+
+
+def test_no_rounds_take_codes_as_they_are():
+    S = supervision.from_labels(np.repeat(np.arange(4), 5))
+    init = np.random.default_rng(0).choice([-1, 1], (20, 6)).astype(np.int8)
+    taken = codes.discrete_cyclic(S, n_bits=6, init=init, max_iterations=0, refit=lambda B, bits: B[:, bits] * 0.5)
+    np.testing.assert_array_equal(taken.B, init)
+    mass, Y = np.ones(20), np.eye(4)[np.repeat(np.arange(4), 5)]
+    assert taken.objective == pytest.approx(regression(init, mass, Y, 1.0) + 1e-5 * 0.25 * init.size)
+    assert taken.stats["n_rounds"] == 0 and len(taken.trace.objective) == 1
