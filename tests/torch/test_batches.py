@@ -24,7 +24,7 @@ def stream(seed=0):
 @example(seed=0, n=2, n_labels=1, batch_size=1, unknown=False)
 @example(seed=0, n=60, n_labels=20, batch_size=3, unknown=True)
 def test_balanced_batches_of_labels(seed, n, n_labels, batch_size, unknown):
-    y = stream(seed).integers(0, n_labels, n)
+    y = stream(seed).integers(0, n_labels, n) + 2
     if unknown:
         y[1::3] = -1
     known = np.flatnonzero(y >= 0)
