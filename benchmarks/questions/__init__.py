@@ -1,0 +1,1 @@
+"""The two questions that the survey of two-step hashing left open, as experiments with answers."""
