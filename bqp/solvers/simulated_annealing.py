@@ -1,10 +1,11 @@
-"""Simulated annealing of a population, whose members are recombined by annealing what they do not agree on.
+"""Simulated annealing of a population, whose members are annealed again or recombined.
 
 S. Kirkpatrick, C. D. Gelatt, M. P. Vecchi, "Optimization by simulated annealing", Science 220, 1983; S. V. Isakov,
 I. N. Zintchenko, T. F. Ronnow, M. Troyer, "Optimised simulated annealing for Ising spin glasses", Computer Physics
 Communications 192, 2015 (sequential sweeps, inverse temperatures that rise linearly); J. Houdayer, O. C. Martin,
 "Renormalization for discrete optimization", Physical Review Letters 83, 1999 (the recombination; they merge once per
 generation of a fixed population, we draw two to six parents for each child and let length and population grow).
+What is fresh, reheated or a child, and when, is decided in `population`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 
 from bqp.errors import ParameterError
 from bqp.solvers.base import Solver, check_count
+from bqp.solvers.population import LONG_SWEEPS, Population
 from bqp.solvers.recombination import Recombination
 from bqp.solvers.run import WalkResult, run_walks
 from bqp.solvers.walks import prepare
@@ -23,41 +25,47 @@ from bqp.solvers.walks import prepare
 __all__ = ["SimulatedAnnealing"]
 
 _CHUNK_SECONDS = 0.05
-_FIRST_SWEEPS = 100
-_LONGEST_SWEEPS = 400_000
+_FEWEST_SWEEPS = 100
 _DEFAULT_WALKS = 51  # two cycles after the first three walks
 _HOT = 0.8  # times the root mean square change of energy at a random assignment
 _COLD = 0.0005  # mean acceptance of uphill flips at a local optimum
 _COLDEST = 0.03  # times the same root mean square
 _WIDE = 60.0  # ratio of temperatures from which they fall geometrically
 _MOVES_A_VISIT = 0.15  # flips per look at a variable over a whole schedule, about
-_FEWEST, _MOST = 8, 64  # fresh runs of a cycle
-_CHILD_HOT = 0.4  # times the first temperature of a fresh run
-_FEWEST_CHILD_SWEEPS = 200
+_CHILD_HOT = 0.4  # first temperature of a child, times that of a fresh run
+_WARM = (0.15, 0.3)  # that of a reheated run lies between
+_SHORTER = 4  # a fresh run is so many times as long as children and reheated runs
+_FEWEST_LATER_SWEEPS = 200
+_CYCLE = 14  # length of a focusing cycle in fresh runs, about
+_FRESH_SHARE = 0.4  # of what is left, for the fresh runs of a focusing cycle
 
 
 class SimulatedAnnealing(Solver):
     """Metropolis sweeps over ``x'Qx + c'x`` at falling temperatures, each followed by a descent; a population of runs.
 
-    Runs come in cycles: some start at random, then come children of two to six of them, in which what the parents agree
+    Runs come in cycles. Some start at random, then come children of two to six of them, in which what the parents agree
     on is merged and the rest is annealed (`Recombination`). Where the best child gains more over the best run than that
-    one over the best of the cycle before, the next cycle has twice as many runs, twice as long; else they are four
-    times as long.
+    one over the best of the cycle before, the next cycle has twice as many runs, twice as long. Elsewhere cycles have
+    four runs from random starts, longer than those before, and then the better of their results are
+    annealed again from lower temperatures, until that gains nothing (`Population`).
 
     Parameters
     ----------
     n_sweeps : int, optional
-        Sweeps of each run. Default: 100 in the first runs, and more in each cycle, up to 400,000 or what the budget
-        allows: long runs reach what many short ones do not.
+        Sweeps of each run from a random start; children and reheated runs have a quarter, at least 200. Default: 100 in
+        the first runs, and more in each cycle, up to 400,000 or what the budget allows: long runs reach what many short
+        ones do not.
     hot, cold : float, optional
         First and last temperature, in units of energy. Default: 0.8 times the root mean square change of energy of a
         flip at a random assignment; the temperature at which one in 2,000 uphill flips at a local optimum is accepted,
         but not below 0.03 times that mean.
     n_restarts : int, optional
-        Number of runs, children included. Default 51, or as many as the time or moves allow.
+        Number of runs of all kinds. Default 51, or as many as the time or moves allow.
     recombine : bool, default True
         Whether there are children; structured forms (low rank, groups) and matrices of more than 20 million entries go
         without.
+    reheat : bool, default True
+        Whether members are annealed again, from a temperature between 0.15 and 0.3 times `hot`.
 
     Notes
     -----
@@ -85,15 +93,17 @@ class SimulatedAnnealing(Solver):
         cold: float | None = None,
         n_restarts: int | None = None,
         recombine: bool = True,
+        reheat: bool = True,
     ):
         self.n_sweeps = None if n_sweeps is None else check_count("n_sweeps", n_sweeps)
         self.hot, self.cold = _check_temperature("hot", hot), _check_temperature("cold", cold)
         if hot is not None and cold is not None and hot < cold:
             raise ParameterError(f"hot must be at least cold: {hot!r} < {cold!r}.")
         self.n_restarts = None if n_restarts is None else check_count("n_restarts", n_restarts)
-        if not isinstance(recombine, bool | np.bool_):
-            raise ParameterError(f"recombine must be True or False, got {recombine!r}.")
-        self.recombine = bool(recombine)
+        for option, value in (("recombine", recombine), ("reheat", reheat)):
+            if not isinstance(value, bool | np.bool_):
+                raise ParameterError(f"{option} must be True or False, got {value!r}.")
+        self.recombine, self.reheat = bool(recombine), bool(reheat)
 
     def _temperatures(self, storage, rng) -> tuple[float, float]:
         """First and last temperature."""
@@ -109,48 +119,69 @@ class SimulatedAnnealing(Solver):
         storage = prepare(problem)
         hot, cold = self._temperatures(storage, np.random.Generator(np.random.PCG64(seeds.spawn(1)[0])))
         recombination = Recombination(storage) if self.recombine and Recombination.suits(storage) else None
-        population = Population(recombination is not None, symmetric=not problem.c.any())
+        population = Population(recombination is not None, not problem.c.any(), self.reheat)
         run.stats.update(storage=storage.kind, hot=hot, cold=cold)
         rate = [2e7 / n]  # sweeps a second, measured as we go
 
-        def sweeps_of(cap: int | None) -> int:
+        def plan(first: int, count: int) -> None:
+            """Where the time left does not hold this focusing cycle and the next one, let this one fill it."""
+            length = population.n_sweeps
+            if run.budget.time_limit is None or first != population.begin or not population.focuses:
+                return
+            room = n_jobs * (run.budget.time_limit - run.elapsed) * rate[0] / _CYCLE
+            if length * (1 + _SHORTER) > room:
+                population.n_sweeps = max(length, min(int(room), LONG_SWEEPS))
+
+        def sweeps_of(cap: int | None, fresh: bool) -> int:
+            """Length of a run: that of its cycle, or what the budget allows."""
+            wanted, share = self.n_sweeps or population.n_sweeps, 0.9
+            if not fresh:
+                wanted = max(_FEWEST_LATER_SWEEPS, wanted // _SHORTER)
             if self.n_sweeps is not None:
-                return self.n_sweeps
-            wanted, share = population.n_sweeps, 0.9
-            if population.pays:  # leave as much for the children
-                share = 0.5 * n_jobs / population.n_fresh
+                return wanted
+            if fresh and (population.focuses or population.pays):  # leave enough for the other runs
+                share = (_FRESH_SHARE if population.focuses else 0.5) * n_jobs / population.n_fresh
             if run.budget.time_limit is not None:
                 left = run.budget.time_limit - run.elapsed
-                wanted = min(wanted, max(_FIRST_SWEEPS, int(share * left * rate[0])))
+                wanted = min(wanted, max(_FEWEST_SWEEPS, int(share * left * rate[0])))
             if cap is not None:
-                wanted = min(wanted, int(cap / (_MOVES_A_VISIT * n)))
-            return wanted
+                share = _FRESH_SHARE if fresh and population.focuses else 1.0
+                wanted = min(wanted, int(share * cap / (_MOVES_A_VISIT * n)))
+            return max(1, wanted)
 
         def walk_from(k, rng, cap, abort):
             limit, made = np.iinfo(np.int64).max if cap is None else cap, [0]
             parents = population.parents(k, rng)
-            n_sweeps = sweeps_of(cap)
-            if parents is not None:
-                assert recombination is not None
-                temperatures = schedule(
-                    max(cold, _CHILD_HOT * hot), cold, max(_FEWEST_CHILD_SWEEPS, n_sweeps // 4)
-                )  # fmt: skip
-                x = parents[0]
-                with run.catching_interrupts():
-                    x = recombination.child(parents, temperatures, rng, limit, abort, made)
-                    run.tick(made[0])
-                walk = storage.start(x)
-                with run.catching_interrupts():
-                    walk.sink(limit, abort, made)
-            else:
+            n_sweeps = sweeps_of(cap, fresh=parents is None)
+            if parents is None:
                 x = x0 if k == 0 and x0 is not None else (2 * rng.integers(0, 2, size=n) - 1).astype(np.int8)
                 walk = storage.start(x)
-                anneal(walk, schedule(hot, cold, n_sweeps) / storage.unit, rng, limit, abort, made)
+                anneal(walk, schedule(hot, cold, n_sweeps), rng, limit, abort, made)
+            else:
+                warm = hot * (_CHILD_HOT if len(parents) > 1 else rng.uniform(*_WARM))
+                temperatures = schedule(max(cold, warm), cold, n_sweeps)
+                if len(parents) > 1:
+                    walk = breed(parents, temperatures, rng, limit, abort, made)
+                else:
+                    walk = storage.start(parents[0])
+                    anneal(walk, temperatures, rng, limit, abort, made)
             walk.settle()
             return WalkResult(walk.best_x[:n].copy(), walk.best_energy, made[0], not abort() and made[0] < limit)
 
+        def breed(parents, temperatures, rng, limit, abort, made):
+            assert recombination is not None
+            x = parents[0]
+            with run.catching_interrupts():
+                x = recombination.child(parents, temperatures, rng, limit, abort, made)
+                run.tick(made[0])
+            walk = storage.start(x)
+            with run.catching_interrupts():
+                walk.sink(limit, abort, made)
+            return walk
+
         def anneal(walk, temperatures, rng, limit, abort, made) -> None:
             state = np.array([rng.integers(1, 2**62) | 1], dtype=np.int64)
+            temperatures = temperatures / storage.unit
             sweep, n_sweeps = 0, len(temperatures)
             with run.catching_interrupts():
                 while sweep < n_sweeps and made[0] < limit and not abort():
@@ -164,85 +195,10 @@ class SimulatedAnnealing(Solver):
                 walk.sink(limit, abort, made)
 
         limit = self.n_restarts or (None if run.budget.is_open_ended else _DEFAULT_WALKS)
-        run_walks(run, walk_from, seeds, n_jobs, limit, population.commit, epoch_size=4)
-        run.stats.update(n_children=population.n_children, n_better_children=population.n_better)
-
-
-class Population:
-    """Members of the present cycle and the best of earlier ones; decides which walks are children, and of whom.
-
-    Parameters
-    ----------
-    breeds : bool
-        Whether there are children.
-    symmetric : bool
-        Whether x and -x are the same solution.
-
-    Notes
-    -----
-    Walks 0 to 2 are fresh; then come cycles of `n_fresh` fresh walks and twice as many children, all numbers multiples
-    of the four walks of an epoch. A child replaces the worst of its parents if it is better and new. For the last
-    quarter of the children the best members of earlier cycles join.
-    """
-
-    def __init__(self, breeds: bool, symmetric: bool):
-        self.breeds, self.symmetric = breeds, symmetric
-        self.n_sweeps, self.n_fresh, self.pays = _FIRST_SWEEPS, _FEWEST if breeds else 4, False
-        self.begin, self.n_children, self.n_better = 3, 0, 0
-        self.members: list[tuple[float, bytes]] = []
-        self.archive: list[tuple[float, bytes]] = []
-        self._worst_parent: dict[int, tuple[float, bytes]] = {}
-        self._fresh_best = self._fresh_before = self._bred_best = self._best = np.inf
-
-    @property
-    def end(self) -> int:
-        return self.begin + self.n_fresh * (3 if self.breeds else 1)
-
-    def parents(self, k: int, rng: np.random.Generator) -> list[np.ndarray] | None:
-        """Two to six members, the best first, for walk k to recombine; None if it is a fresh one."""
-        if k < self.begin + self.n_fresh or not self.breeds or len(self.members) < 2:
-            return None
-        count = min(int(rng.choice((2, 3, 4, 6))), len(self.members))
-        chosen = [self.members[i] for i in np.sort(rng.choice(len(self.members), count, replace=False))]
-        self._worst_parent[k] = chosen[-1]
-        return [np.frombuffer(key, dtype=np.int8) for _, key in chosen]
-
-    def commit(self, k: int, result: WalkResult) -> None:
-        """Take in what walk k brought home; called in order of k."""
-        x = -result.x if self.symmetric and result.x[0] < 0 else result.x
-        entry = (result.energy, x.tobytes())
-        worst = self._worst_parent.pop(k, None)
-        if worst is None:
-            self._fresh_best = min(self._fresh_best, entry[0])
-            if entry not in self.members:
-                self.members.append(entry)
-        else:
-            self.n_children += 1
-            worst = worst if worst in self.members else self.members[-1]
-            if entry[0] < worst[0] and entry not in self.members:
-                self.members.remove(worst)
-                self.members.append(entry)
-        self.n_better += worst is not None and entry[0] < self._best
-        self._best = min(self._best, entry[0])
-        self.members.sort()
-        if k + 1 == self.end - self.n_fresh // 2 and self.breeds:
-            self._bred_best = self.members[0][0]
-            self.members = sorted(set(self.members) | set(self.archive))
-        if k + 1 == self.end:
-            self._next_cycle()
-
-    def _next_cycle(self) -> None:
-        gain = self._fresh_best - self._bred_best
-        self.pays = self.breeds and gain > max(0.0, self._fresh_before - self._fresh_best)
-        self.archive = sorted(set(self.members[:4]) | set(self.archive))[:_FEWEST]
-        self.begin = self.end
-        if self.pays:
-            self.n_fresh, factor = min(2 * self.n_fresh, _MOST), 2
-        else:
-            self.n_fresh, factor = _FEWEST if self.breeds else 4, 4
-        self.n_sweeps = min(factor * self.n_sweeps, _LONGEST_SWEEPS)
-        self.members = []
-        self._fresh_before, self._fresh_best = self._fresh_best, np.inf
+        run_walks(run, walk_from, seeds, n_jobs, limit, population.commit, epoch_size=4, plan=plan)
+        run.stats.update(
+            n_reheated=population.n_reheated, n_children=population.n_children, n_better_children=population.n_better
+        )
 
 
 def schedule(hot: float, cold: float, n_sweeps: int) -> np.ndarray:

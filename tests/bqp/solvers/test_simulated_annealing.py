@@ -8,8 +8,9 @@ import bqp
 from bqp.errors import ParameterError
 from bqp.forms import Dense, LowRank
 from bqp.solvers import Exact, SimulatedAnnealing
+from bqp.solvers.population import LONG_SWEEPS, Population
 from bqp.solvers.run import WalkResult
-from bqp.solvers.simulated_annealing import Population, schedule
+from bqp.solvers.simulated_annealing import schedule
 from bqp.solvers.walks import EXPONENTIALS, prepare, random_draws
 
 
@@ -103,7 +104,7 @@ def test_the_longest_run_fits_into_a_budget_of_moves():
 def walks(population, start, energies):
     """Commit walks of these energies, each with an assignment of its own."""
     for k, energy in enumerate(energies, start):
-        x = np.where(np.arange(12) == 0, 1, 2 * (k >> np.arange(12) & 1) - 1).astype(np.int8)
+        x = np.where(np.arange(12) == 0, 1, 2 * (2 * k >> np.arange(12) & 1) - 1).astype(np.int8)
         population.commit(k, WalkResult(x, energy, 1, True))
 
 
@@ -154,14 +155,130 @@ def test_cycles_grow_by_length_or_by_number(pays):
         assert (-10.0 in [energy for energy, _ in population.members]) is (k >= 47), "the archive joins late"
         walks(population, k, [-5.5 if pays else -4.5])
     assert population.begin == 51 and population.pays is pays
-    assert (population.n_fresh, population.n_sweeps) == ((16, 800) if pays else (8, 1600))
+    assert (population.n_fresh, population.n_sweeps) == ((16, 800) if pays else (4, 1600))
+    assert population.focuses is not pays
 
 
-def test_structured_forms_have_no_children():
-    population = Population(breeds=False, symmetric=False)
+def test_without_children_and_reheating_all_walks_are_fresh():
+    population = Population(breeds=False, symmetric=False, reheats=False)
     walks(population, 0, [-1.0] * 7)
     assert population.parents(7, np.random.default_rng(0)) is None
-    assert population.n_sweeps == 400 and population.end == 11
+    assert population.n_sweeps == 400 and population.end == 11 and not population.focuses
+
+
+def focusing(breeds):
+    """A population whose next walk is the first of a focusing cycle, and the number of that walk."""
+    population = Population(breeds=breeds, symmetric=False)
+    rng = np.random.default_rng(0)
+    k = 0
+    while not population.focuses:
+        population.parents(k, rng)
+        walks(population, k, [-1.0])
+        k += 1
+    assert population.begin == k == (51 if breeds else 7)
+    return population, k
+
+
+@pytest.mark.parametrize("breeds", [False, True])
+def test_a_focusing_cycle_reheats_its_better_members_while_that_gains(breeds):
+    population, first = focusing(breeds)
+    rng = np.random.default_rng(1)
+    assert [population.parents(first + j, rng) for j in range(4)] == [None] * 4
+    walks(population, first, [-4.0, -3.0, -2.0, -1.0])
+    chosen = [population.parents(first + 4, rng) for _ in range(400)]
+    assert all(len(parents) == 1 for parents in chosen)
+    counts = [sum(parents[0].tobytes() == key for parents in chosen) for _, key in population.members]
+    assert sum(counts) == 400 and counts == sorted(counts, reverse=True) and counts[-1] > 0
+    k = first + 4
+    for _ in range(5):  # one gain in the first of twelve epochs, then none
+        population.parents(k, rng)
+        walks(population, k, [-9.0 if k == first + 4 else 0.0])
+        k += 1
+    assert population.members[0][0] == -9.0 and len(population.members) == 4
+    while population.begin == first and population.end is None:
+        population.parents(k, rng)
+        walks(population, k, [0.0])
+        k += 1
+    assert (k - first) % 4 == 0 and k - first == 4 + 20, "sixteen that gain nothing, to the end of their epoch"
+    if breeds:
+        assert population.end == k + 8 and len(population.parents(k, rng)) > 1
+        energies = [energy for energy, _ in population.members]
+        assert energies[0] == -9.0 and energies.count(-1.0) > 1, "earlier cycles have joined"
+        for j in range(k, k + 8):
+            population.parents(j, rng)
+            walks(population, j, [0.0])
+        k += 8
+    else:
+        assert population.begin == k
+    assert population.focuses and population.begin == k and population.n_reheated == 20
+
+
+def test_a_reheated_walk_replaces_its_member_if_it_is_new_and_no_worse():
+    population, first = focusing(breeds=False)
+    rng = np.random.default_rng(2)
+    walks(population, first, [-4.0, -3.0, -2.0, -1.0])
+    k = first + 4
+    (origin,) = population.parents(k, rng)
+    (energy,) = (energy for energy, key in population.members if key == origin.tobytes())
+    before = list(population.members)
+    population.commit(k, WalkResult(origin, energy, 1, True))
+    assert population.members == before
+    for change in (0.0, -0.5):
+        k += 1
+        (origin,) = population.parents(k, rng)
+        (energy,) = (energy for energy, key in population.members if key == origin.tobytes())
+        x = origin.copy()
+        x[1:3] = -x[1:3]
+        population.commit(k, WalkResult(x, energy + change, 1, True))
+        assert (energy, origin.tobytes()) not in population.members
+        assert (energy + change, x.tobytes()) in population.members and len(population.members) == 4
+    (origin,) = population.parents(k + 1, rng)
+    (energy,) = (energy for energy, key in population.members if key == origin.tobytes())
+    population.commit(k + 1, WalkResult(np.ones(12, np.int8), energy + 0.5, 1, True))
+    assert (energy, origin.tobytes()) in population.members, "a worse one is dropped"
+
+
+def test_children_that_lead_after_reheating_bring_breeding_back():
+    population, k = focusing(breeds=True)
+    rng = np.random.default_rng(3)
+    walks(population, k, [-4.0, -3.0, -2.0, -1.0])
+    k += 4
+    while population.end is None:
+        population.parents(k, rng)
+        walks(population, k, [0.0])
+        k += 1
+    for j in range(8):
+        population.parents(k + j, rng)
+        walks(population, k + j, [-7.0])
+    assert not population.focuses and population.pays and population.n_better == 1
+    assert (population.n_fresh, population.begin, population.n_sweeps) == (8, k + 8, 3200)
+
+
+def test_lengths_grow_slowly_once_they_are_long():
+    population, k = focusing(breeds=False)
+    rng, lengths = np.random.default_rng(4), [population.n_sweeps]
+    while population.n_sweeps < 400_000:
+        population.parents(k, rng)
+        walks(population, k, [0.0])
+        k += 1
+        if population.n_sweeps != lengths[-1]:
+            lengths.append(population.n_sweeps)
+    assert lengths[:5] == [400, 1600, 6400, LONG_SWEEPS, 1.5 * LONG_SWEEPS] and lengths[-1] == 400_000
+
+
+def test_threads_do_not_change_the_answer_through_all_kinds_of_runs():
+    rng = np.random.default_rng(5)
+    A = sp.random_array((150, 150), density=0.06, rng=rng, data_sampler=lambda size: rng.choice([-1.0, 1.0], size))
+    problem = bqp.BQP(sp.csr_array(A + A.T))
+    solver = SimulatedAnnealing(n_sweeps=50, n_restarts=100)
+    one, two = (solver.solve(problem, rng=9, n_jobs=n_jobs) for n_jobs in (1, 2))
+    np.testing.assert_array_equal(one.x, two.x)
+    assert one.n_moves == two.n_moves and one.stats == two.stats
+    assert one.stats["n_reheated"] > 0 and one.stats["n_children"] > 0
+    plain = SimulatedAnnealing(n_sweeps=50, n_restarts=100, recombine=False, reheat=False).solve(problem, rng=9)
+    assert plain.stats["n_reheated"] == plain.stats["n_children"] == 0
+    with pytest.raises(ParameterError, match="reheat must be True or False"):
+        SimulatedAnnealing(reheat=1)
 
 
 def test_schedules():
