@@ -21,6 +21,7 @@ __all__ = [
     "descend_greedy",
     "energy_of",
     "exact_energy",
+    "factor_steps",
     "flip_bits",
     "mixing_sweep",
     "optimum",
@@ -222,6 +223,21 @@ def solve_codes(value, B, counted, bits, places, starts) -> tuple[np.ndarray, in
         if not was or value(best, counted) < value(B, counted):
             B, replaced = best, replaced + 1
     return B, replaced
+
+
+def factor_steps(S, H, order) -> np.ndarray:
+    """Newton steps on ``||q S - H H'||^2``, one entry of `H` in [-1, 1] at a time; twin of `factor_sweep`."""
+    H, q = H.copy(), H.shape[1]
+    for i, j in zip(order // q, order % q):
+        R = H @ H.T - q * S
+        slope = 4 * R[i] @ H[:, j]
+        curvature = 4 * (H[:, j] @ H[:, j] + H[i, j] ** 2 + R[i, i])
+        d = -slope / curvature if curvature > 0 else -2 * np.sign(slope) if slope else -2.0
+        changed = H.copy()
+        changed[i, j] = np.clip(H[i, j] + d, -1, 1)
+        if np.sum((changed @ changed.T - q * S) ** 2) < np.sum(R**2):
+            H = changed
+    return H
 
 
 def mixing_sweep(A, V, omega=0.0) -> None:

@@ -50,6 +50,10 @@ class Rows:
             chosen = np.flatnonzero(chosen)
         return Rows(self.source, chosen if self.index is None else self.index[chosen])
 
+    def __array__(self, dtype=None, copy=None):
+        """All rows at once, for functions that are no nets."""
+        return self.take(np.arange(len(self))).astype(dtype, copy=False)
+
     def take(self, rows):
         """Features of some rows, shape (len(rows), d), in the dtype of an array, float32 from a dataset."""
         rows = np.asarray(rows) if self.index is None else self.index[rows]
