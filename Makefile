@@ -2,14 +2,17 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+TORCH ?= torch==2.13.0+cpu
+TORCHVENV := .venv-torch
 STAMP := $(VENV)/.installed
 DEVSTAMP := $(VENV)/.installed-test
 
-.PHONY: demo test test-quick test-lowest test-newest lint format bench docs nightly wheel clean help
+.PHONY: demo test test-quick test-torch test-lowest test-newest lint format bench docs nightly wheel clean help
 
 help:
 	@echo "make demo     codes, certificates and retrieval numbers on digits -> report/index.html"
 	@echo "make test     the whole test suite"
+	@echo "make test-torch  the tests of nets, with the CPU build of torch in .venv-torch"
 	@echo "make lint     ruff and pyright"
 	@echo "make bench    speed, scaling and peers (about 10 minutes)"
 	@echo "make docs     check the documentation pages"
@@ -33,6 +36,16 @@ demo: $(STAMP)
 
 test: $(DEVSTAMP)
 	$(BIN)/python -m pytest -n 2 -q
+
+$(TORCHVENV)/.installed: pyproject.toml
+	@test -x $(TORCHVENV)/bin/python || $(PYTHON) -m venv $(TORCHVENV)
+	$(TORCHVENV)/bin/python -m pip install --quiet --disable-pip-version-check \
+		--extra-index-url https://download.pytorch.org/whl/cpu '$(TORCH)'
+	$(TORCHVENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[test,torch]'
+	@touch $@
+
+test-torch: $(TORCHVENV)/.installed
+	$(TORCHVENV)/bin/python -m pytest -n 2 -q tests/torch
 
 test-quick: $(DEVSTAMP)
 	$(BIN)/python -m pytest -n 2 -q -m "not slow"
