@@ -112,8 +112,9 @@ class Population:
             self._take_reheated(origin, entry)
         else:
             self.n_children += 1
-            self.n_better += entry[0] < self._best
-            self._child_led |= entry[0] < self._best
+            if entry[0] < self._best:
+                self.n_better += 1
+                self._child_led = True
             self._replace(origin, entry, entry[0] < self._standing(origin)[0])
         self._best = min(self._best, entry[0])
         self.members.sort()
