@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from hashers import datasets, deep, functions, index, metrics, model_selection, packing
     from hashers.base import Hasher
     from hashers.baselines import AGH, ITQ, LSH, SGH, SH, STH, OneHot, Posterior
-    from hashers.deep import CNNH, FTDSH
+    from hashers.deep import ADSH, CNNH, DDSH, DSDH, FTDSH, DeepHash
     from hashers.errors import CodeFileError, MissingModule, ModelFileError
     from hashers.export import export_onnx
     from hashers.functions import (
@@ -41,10 +41,13 @@ if TYPE_CHECKING:
     from hashers.persistence import load, save
 
 __all__ = [
+    "ADSH",
     "AGH",
     "CNNH",
     "COSDISH",
+    "DDSH",
     "DGH",
+    "DSDH",
     "FSDH",
     "FTDSH",
     "HBMP",
@@ -63,6 +66,7 @@ __all__ = [
     "BinaryIndex",
     "ClassifierFunction",
     "CodeFileError",
+    "DeepHash",
     "FastHash",
     "FeatureAwareHash",
     "HadamardHash",
@@ -97,7 +101,11 @@ _HOMES = {
     "STH": "hashers.baselines",
     "OneHot": "hashers.baselines",
     "Posterior": "hashers.baselines",
+    "ADSH": "hashers.deep",
     "CNNH": "hashers.deep",
+    "DDSH": "hashers.deep",
+    "DSDH": "hashers.deep",
+    "DeepHash": "hashers.deep",
     "FTDSH": "hashers.deep",
     "export_onnx": "hashers.export",
     "BinaryIndex": "hashers.index",

@@ -53,9 +53,9 @@ class DCH(HashLoss):
 class MMHH(HashLoss):
     """Max-margin t-distribution: inside the ball of `radius` similar pairs cost nothing.
 
-    Mean over similar pairs of ``c log(1 + max(0, d - H) / gamma)`` plus mean over dissimilar pairs of
-    ``log(1 + gamma / max(H, d))``, plus `quantization` times the mean of ``log cosh(|u| - 1)``. For c and the balance of
-    pairs see `HashNet`.
+    Mean over similar pairs of ``c log(1 + max(0, d - H) / gamma)`` plus mean over dissimilar pairs of ``log(1 + gamma /
+    max(H, d))``, plus `quantization` times the mean of ``log cosh(|u| - 1)``. For c and the balance of pairs see
+    `HashNet`.
 
     Parameters
     ----------

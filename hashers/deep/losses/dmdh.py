@@ -26,9 +26,9 @@ class DMDH(HashLoss):
     M_i is 16 / q times the share of the weight of pairs that row i has. That bounds the curvature of L over all of
     [-1, 1], so that the series with rho = 1 is at least L(B) for every B.
 
-    Of the paper, whose abstract was at hand, this keeps the series expansion over hash functions, which takes the binary
-    constraint out of the similarity term, and the alternation with a gradual minimization of the discrepancy. The bound
-    M, and codes B that belong to a batch instead of all training points, are ours.
+    Of the paper, whose abstract was at hand, this keeps the series expansion over hash functions, which takes the
+    binary constraint out of the similarity term, and the alternation with a gradual minimization of the discrepancy.
+    The bound M, and codes B that belong to a batch instead of all training points, are ours.
     """
 
     def __init__(self, discrepancy=0.1):

@@ -73,8 +73,8 @@ class HashNet(HashLoss):
     alpha : float, optional
         Default 10 / n_bits, as in the authors' code.
     beta : float
-        Last beta; it grows from 1 with the square root of the steps taken, as in the authors' code (there to about 7, in
-        far longer training).
+        Last beta; it grows from 1 with the square root of the steps taken, as in the authors' code (there to about 7,
+        in far longer training).
     """
 
     def __init__(self, alpha=None, beta=3.0):
