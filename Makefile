@@ -6,8 +6,9 @@ TORCH ?= torch==2.13.0+cpu
 TORCHVENV := .venv-torch
 STAMP := $(VENV)/.installed
 DEVSTAMP := $(VENV)/.installed-test
+DOCSTAMP := $(VENV)/.installed-docs
 
-.PHONY: demo test test-quick test-torch test-lowest test-newest lint format bench docs nightly wheel clean help
+.PHONY: demo test test-quick test-torch test-lowest test-newest lint format bench docs docs-phone nightly wheel clean help
 
 help:
 	@echo "make demo     codes, certificates and retrieval numbers on digits -> report/index.html"
@@ -15,7 +16,8 @@ help:
 	@echo "make test-torch  the tests of nets, with the CPU build of torch in .venv-torch"
 	@echo "make lint     ruff and pyright"
 	@echo "make bench    speed, scaling and peers (about 10 minutes)"
-	@echo "make docs     check the documentation pages"
+	@echo "make docs     the documentation site -> docs/_build/html; warnings and broken links are errors"
+	@echo "make docs-phone  the same, and its pages in a headless Chromium of a phone's width, light and dark"
 	@echo "make nightly  long property tests, lowest and newest versions of what we depend on, the wheel"
 
 $(STAMP): pyproject.toml
@@ -62,8 +64,17 @@ format: $(DEVSTAMP)
 bench: $(DEVSTAMP)
 	$(BIN)/python -m benchmarks
 
-docs: $(DEVSTAMP)
-	$(BIN)/python -m pytest -q tests/docs
+$(DOCSTAMP): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	@touch $@
+
+docs: $(DOCSTAMP)
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
+	$(BIN)/python docs/check_site.py
+	@echo "Open docs/_build/html/index.html in a browser."
+
+docs-phone: docs
+	$(BIN)/python docs/check_site.py --browser
 
 nightly: $(DEVSTAMP)
 	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -n 2 -q

@@ -33,7 +33,7 @@ class ITQ(UnsupervisedHasher):
         Principal axes times rotation.
     rotation_ : ndarray of shape (k, n_bits), float64
         Orthonormal rows; k = min(n_bits, n_features, n_samples) axes.
-    loss_ : ndarray of shape (n_iter_,), float64
+    loss_ : ndarray of shape (n_iter,), float64
         ||B - V R||^2 / (n n_bits) before each turn of R; it never rises.
     codes_ : ndarray of shape (n_samples, n_bits), int8
         Codes of the training points.

@@ -6,12 +6,26 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = {
-    page.relative_to(ROOT).as_posix(): page.read_text() for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
-}
+MADE = {"_build", "generated", "gallery"}  # folders of docs/ that the build writes
+PATHS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+PATHS += [path for path in (ROOT / "docs").rglob("*.md") if not MADE & set(path.relative_to(ROOT / "docs").parts)]
+PAGES = {path.relative_to(ROOT).as_posix(): path.read_text() for path in PATHS}
 BLOCKS = {
     name: re.findall(r"^```python\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL) for name, text in PAGES.items()
 }
+
+
+def anchors(text):
+    """Anchors of a page's headings, spelled as code-hosting sites and the documentation do."""
+    without_code = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    titles = re.findall(r"^#+ (.+)$", without_code, flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def links(text):
+    """(path, anchor) of the links of a page that stay in the repository."""
+    found = re.findall(r"\]\(([^)\s]+)\)", text)
+    return [tuple([*target.split("#"), ""][:2]) for target in found if "://" not in target]
 
 
 def test_there_is_code():
@@ -30,12 +44,15 @@ def test_page(name, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", sorted(PAGES))
 def test_links_between_pages(name):
-    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", PAGES[name]):
-        if "://" not in target:
-            assert (ROOT / name).parent.joinpath(target).exists(), f"{name} links to {target}"
+    for path, anchor in links(PAGES[name]):
+        target = (ROOT / name).parent.joinpath(path) if path else ROOT / name
+        assert target.exists(), f"{name} links to {path}"
+        if anchor:
+            assert anchor in anchors(target.read_text()), f"{name} links to {path}#{anchor}"
 
 
-def test_commands_in_the_readme_exist():
-    for module in re.findall(r"python -m (benchmarks[\w.]*)", PAGES["README.md"]):
-        path = ROOT / (module.replace(".", "/") + ".py")
-        assert path.exists() or path.with_suffix("").joinpath("__main__.py").exists(), module
+def test_commands_exist():
+    for name, text in PAGES.items():
+        for module in re.findall(r"python -m (benchmarks[\w.]*)", text):
+            path = ROOT / module.rstrip(".").replace(".", "/")
+            assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), f"{name}: {module}"
