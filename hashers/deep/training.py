@@ -21,6 +21,7 @@ nothing had happened.
 import logging
 import math
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -169,6 +170,8 @@ class Trainer:
         self.learning_rate, self.augmentation = learning_rate, augmentation
         self.seed, self.n_threads, self.callback = seed, n_threads, callback
         self.checkpoint = checkpoint
+        if checkpoint is not None and not Path(checkpoint).absolute().parent.is_dir():
+            raise FileNotFoundError(f"checkpoint {checkpoint}: its folder does not exist. Create it, or name another.")
         self.parameters = [p for p in self.module.parameters() if p.requires_grad]
         if not self.parameters:
             raise ValueError("the module has no parameters to train: every one is missing or has requires_grad=False.")
@@ -394,6 +397,11 @@ class Trainer:
         entry = self.history[-1]
         if validate is not None:
             value = entry["validation"] = float(validate())
+            if not math.isfinite(value):
+                raise ValueError(
+                    f"the validation value is {value} after epoch {self.epoch}: it must be a finite number. Look for "
+                    "NaN or infinity in the validation rows."
+                )
             if value < self.best_value:
                 self.best_value, self.stale = value, 0
                 self.best = {name: tensor.detach().clone() for name, tensor in self.module.state_dict().items()}

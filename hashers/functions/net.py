@@ -75,7 +75,8 @@ class NetFunction(HashFunction):
     n_threads : int, optional
         Threads on the CPU; default what torch is set to. Sums of another number of threads are rounded otherwise.
     checkpoint : str or Path, optional
-        File that is written after each epoch and that a later `fit` of the same data goes on from.
+        File that is written after each epoch and that a later `fit` of the same data goes on from; with an int as
+        `random_state`.
     callback : callable, optional
         Gets a `bqp.callbacks.Event` after each batch (``energy`` is the mean loss of the epoch so far); returning True
         stops.

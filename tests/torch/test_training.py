@@ -86,7 +86,7 @@ def test_global_states_stay():
     np.random.seed(5)  # noqa: NPY002
     before, threads = torch.get_rng_state(), torch.get_num_threads()
     numpy_before = np.random.get_state()[1].copy()  # noqa: NPY002
-    trainer(n_threads=threads + 1).fit(squared)
+    trainer(n_threads=threads + 1, epochs=1).fit(squared)
     with pytest.raises(Stop):
         trainer(n_threads=threads + 1, callback=raising(2, Stop())).fit(squared)
     assert torch.equal(before, torch.get_rng_state())
@@ -280,6 +280,11 @@ def test_nan_loss_is_an_error_before_the_step():
     assert t.n_batches == 3
 
 
+def test_a_validation_value_is_a_number():
+    with pytest.raises(ValueError, match="the validation value is nan after epoch 1"):
+        trainer().fit(squared, validate=lambda: float("nan"))
+
+
 # ---- checkpoints -------------------------------------------------------------------------------------------------
 
 
@@ -467,7 +472,9 @@ def test_cuda(mixed_precision, tmp_path):
     assert t.history[-1]["loss"] < t.history[0]["loss"] and np.isfinite(t.outputs()).all()
 
 
-def test_errors_of_the_constructor():
+def test_errors_of_the_constructor(tmp_path):
+    with pytest.raises(FileNotFoundError, match="its folder does not exist"):
+        trainer(checkpoint=tmp_path / "none" / "checkpoint")
     with pytest.raises(ValueError, match="no parameters to train"):
         Trainer(torch.nn.ReLU(), Rows(X), device="cpu")
     with pytest.raises(ValueError, match="schedule must be one of"):
