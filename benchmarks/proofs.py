@@ -54,7 +54,7 @@ GROUPS = {  # beginnings of names, and seconds for each
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("names", nargs="*", help="names, or beginnings of names")
     parser.add_argument("--time-limit", type=float, help="seconds; default 60, or what the group is given")
     parser.add_argument("--jobs", type=int, default=2)

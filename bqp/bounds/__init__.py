@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from bqp.bounds.cutting_planes import semidefinite_cuts_bound
+from bqp.bounds.odd_cycles import odd_cycles_bound
 from bqp.bounds.roof_dual import roof_dual_bound
 from bqp.bounds.semidefinite import semidefinite_bound
 from bqp.bounds.spectral import spectral_bound
@@ -21,6 +22,7 @@ from bqp.solution import Bound
 __all__ = [
     "REGISTRY",
     "lower_bound",
+    "odd_cycles_bound",
     "roof_dual_bound",
     "semidefinite_bound",
     "semidefinite_cuts_bound",
@@ -31,6 +33,7 @@ __all__ = [
 REGISTRY: dict[str, Callable[..., Bound]] = {
     "semidefinite": semidefinite_bound,
     "semidefinite_cuts": semidefinite_cuts_bound,
+    "odd_cycles": odd_cycles_bound,
     "roof_dual": roof_dual_bound,
     "spectral": spectral_bound,
     "trivial": trivial_bound,
@@ -47,7 +50,7 @@ def lower_bound(problem: BQP, method: str = "auto", **options) -> Bound:
     Parameters
     ----------
     problem : BQP
-    method : {"auto", "semidefinite", "semidefinite_cuts", "roof_dual", "spectral", "trivial"}
+    method : {"auto", "semidefinite", "semidefinite_cuts", "odd_cycles", "roof_dual", "spectral", "trivial"}
         "auto" takes the best of what is affordable: "trivial"; "semidefinite" wherever the structure lets it be proven
         in seconds (dense up to n = 5,000, sparse whose factorisation stays sparse, low rank and groups of any size);
         "roof_dual" for sparse problems with few pairs a variable.

@@ -59,7 +59,7 @@ def homogeneous(problem: BQP, *, dense_up_to: int = DENSE_UP_TO) -> Homogeneous:
     if all(isinstance(part, Sparse) for part in parts):
         matrices = [part.Q for part in parts]
         Q = matrices[0] if len(matrices) == 1 else sp.csr_array(sum(matrices))
-        return SparseHomogeneous(_bordered(Q, diagonal, spin.c), constant, dense_up_to)
+        return SparseHomogeneous(bordered(Q, diagonal, spin.c), constant, dense_up_to)
     n_columns = sum(_n_columns(part) for part in parts)
     if all(isinstance(part, LowRank | Grouped) for part in parts) and 4 * n_columns < spin.n:
         return StructuredHomogeneous(parts, diagonal, spin.c, constant)
@@ -278,7 +278,7 @@ def _repaired_structured(
     return best
 
 
-def _bordered(Q: sp.csr_array, diagonal: np.ndarray, c: np.ndarray) -> sp.csr_array:
+def bordered(Q: sp.csr_array, diagonal: np.ndarray, c: np.ndarray) -> sp.csr_array:
     """Q without its diagonal, and c / 2 as one more row and column where there is a linear term; a fresh matrix."""
     entry = Q.tocoo()
     off = entry.row != entry.col

@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import heapq
-import os
 import time
-import warnings
-import zipfile
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
@@ -19,14 +16,14 @@ import numpy as np
 
 from bqp.bounds.cliques import WIDTHS, CutPool
 from bqp.bounds.homogeneous import homogenise
-from bqp.errors import BQPWarning, FormatError, ParameterError
 from bqp.problem import BQP
 from bqp.rounding import energy_grid
 from bqp.solution import Status
+from bqp.solvers._checkpoint import read_checkpoint, require_place, save_checkpoint
 from bqp.solvers._nodes import Node, Outcome, process_node
 from bqp.solvers.run import Run
 
-__all__ = ["search_tree"]
+__all__ = ["first_incumbent", "search_tree"]
 
 _POLL_SECONDS = 0.05
 _BATCH = 8
@@ -56,13 +53,13 @@ def search_tree(
         Where the open nodes are kept; read if it exists, removed when the search is complete.
     """
     if checkpoint is not None:
-        _require_place(checkpoint)
+        require_place(checkpoint)
     tree = _Tree(problem, run, rtol)
     start_seed, node_seed = (int(child.generate_state(1)[0]) for child in seeds.spawn(2))
     if checkpoint is not None and checkpoint.exists():
         tree.load(checkpoint)
     else:
-        _first_incumbent(problem, run, x0, start_seed, n_jobs)
+        first_incumbent(problem, run, x0, start_seed, n_jobs)
         tree.push(Node(-float(np.abs(tree.A).sum()), 0, tree.root()))
         tree.prove()
     if run.budget.target is not None and run.energy <= run.budget.target:
@@ -74,7 +71,8 @@ def search_tree(
             run.stop(Status.STOPPED)
             raise
     if tree.is_open:
-        _keep(tree, checkpoint)
+        if checkpoint is not None:
+            save_checkpoint(checkpoint, tree.arrays())
     else:
         tree.close()
         if run.status is not Status.STOPPED:  # who asked to stop is not called again
@@ -108,20 +106,10 @@ def _work(tree: _Tree, run: Run, executor: ThreadPoolExecutor, seed: int, checkp
         run.tick()
         if run.budget.target is not None and run.energy <= run.budget.target and tree.is_open:
             run.stop(Status.TARGET_REACHED)
-        if time.perf_counter() - saved > _SAVE_EVERY:
-            _keep(tree, checkpoint)
+        if checkpoint is not None and time.perf_counter() - saved > _SAVE_EVERY:
+            save_checkpoint(checkpoint, tree.arrays())
             saved = time.perf_counter()
         size = min(2 * size, _BATCH)
-
-
-def _keep(tree: _Tree, checkpoint: Path | None) -> None:
-    """Save the open nodes; a full disk costs the checkpoint, not the search."""
-    if checkpoint is None:
-        return
-    try:
-        tree.save(checkpoint)
-    except OSError as error:
-        warnings.warn(f"the checkpoint {checkpoint} cannot be written ({error}); the search goes on.", BQPWarning, 3)
 
 
 class _Tree:
@@ -189,7 +177,7 @@ class _Tree:
         return batch
 
     def _cool(self, kept: int) -> None:
-        """Leave vectors and cuts of their own to the `kept` nodes that are next; the rest share the cuts of the root."""
+        """Leave vectors and cuts of their own to the `kept` nodes that are next; the rest share the root's cuts."""
         self.n_warm = 0
         for place, node in enumerate(sorted(self.heap)):
             if place >= kept:
@@ -238,8 +226,8 @@ class _Tree:
         digest.update(np.float64(self.constant).tobytes())
         return digest.hexdigest()
 
-    def save(self, path: Path) -> None:
-        """Open nodes with their bounds, the incumbent, and one pool of cuts for all; replaced in one step."""
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Open nodes with their bounds, the incumbent, and one pool of cuts for all."""
         pool = next((node.pool for node in self.heap if node.pool is not None), CutPool())
         arrays = {
             "format": np.array(_FORMAT), "fingerprint": np.array(self._fingerprint()),
@@ -252,57 +240,24 @@ class _Tree:
         for w in WIDTHS:
             arrays[f"members{w}"], arrays[f"signs{w}"] = pool.members[w], pool.signs[w]
             arrays[f"gamma{w}"] = pool.gamma[w]
-        partial = path.with_name(path.name + ".part")
-        with open(partial, "wb") as file:
-            np.savez(file, **arrays)
-        partial.replace(path)
+        return arrays
 
     def load(self, path: Path) -> None:
-        try:
-            with zipfile.ZipFile(path):  # np.load also opens what is no archive
-                pass
-            with np.load(path, allow_pickle=False) as data:
-                arrays = {name: data[name] for name in data.files}
-            if str(arrays["format"]) != _FORMAT:
-                raise FormatError(f"{path} is no checkpoint of this version: {str(arrays['format'])!r}.")
-            same = str(arrays["fingerprint"]) == self._fingerprint()
-            pool = CutPool()
-            for w in WIDTHS:
-                pool.members[w], pool.signs[w] = arrays[f"members{w}"], arrays[f"signs{w}"]
-                pool.gamma[w] = arrays[f"gamma{w}"]
-            nodes, x = (arrays["bounds"], arrays["numbers"], arrays["fixed"]), arrays["x"]
-            counts, values = arrays["counts"].tolist(), arrays["values"].tolist()
-            if same and not (
-                x.shape == (self.problem.n,) and nodes[2].shape == (len(nodes[0]), len(self.A))
-                and len(nodes[0]) == len(nodes[1]) and len(counts) == 4 and len(values) == 2
-            ):  # fmt: skip
-                raise ValueError("arrays of wrong shapes")
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            if isinstance(error, FormatError):
-                raise
-            raise FormatError(f"{path} cannot be read as a checkpoint ({error}). Remove it to start afresh.") from error
-        if not same:
-            raise ParameterError(f"the checkpoint {path} belongs to another problem. Name another file, or remove it.")
-        self.run.offer(x)
-        self.nodes, self.rounds, self.numbers, self.most_open = counts
-        self.closed, self.root_bound = values
+        shapes = {"x": (self.problem.n,), "fixed": (None, len(self.A)), "counts": (4,), "values": (2,)}
+        arrays, pool = read_checkpoint(path, _FORMAT, self._fingerprint(), shapes), CutPool()
+        for w in WIDTHS:
+            pool.members[w], pool.signs[w] = arrays[f"members{w}"], arrays[f"signs{w}"]
+            pool.gamma[w] = arrays[f"gamma{w}"]
+        self.run.offer(arrays["x"])
+        self.nodes, self.rounds, self.numbers, self.most_open = arrays["counts"].tolist()
+        self.closed, self.root_bound = arrays["values"].tolist()
         self.root_pool = pool
-        for bound, number, fixed in zip(*nodes):
+        for bound, number, fixed in zip(arrays["bounds"], arrays["numbers"], arrays["fixed"]):
             self.push(Node(float(bound), int(number), fixed, pool))
         self.prove()
 
 
-def _require_place(path: Path) -> None:
-    """Complain before the search, not after it."""
-    if path.is_dir():
-        raise ParameterError(f"checkpoint must name a file, {str(path)!r} is a folder.")
-    if not path.parent.is_dir():
-        raise ParameterError(f"the folder of the checkpoint {str(path)!r} does not exist. Create it first.")
-    if not os.access(path.parent, os.W_OK):
-        raise ParameterError(f"the folder of the checkpoint {str(path)!r} cannot be written to.")
-
-
-def _first_incumbent(problem: BQP, run: Run, x0, seed: int, n_jobs: int) -> None:
+def first_incumbent(problem: BQP, run: Run, x0, seed: int, n_jobs: int) -> None:
     """A tabu search of a few tenths of a second: nearly always the optimum, which the tree then only proves."""
     from bqp.solvers.tabu_search import TabuSearch
 

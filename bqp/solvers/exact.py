@@ -6,7 +6,11 @@ from os import PathLike
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
+
 from bqp.errors import ParameterError, ProblemError
+from bqp.forms import Dense, Sparse
+from bqp.problem import BQP
 from bqp.solution import Status
 from bqp.solvers.base import Solver, check_count
 
@@ -15,7 +19,8 @@ __all__ = ["Exact"]
 _ENUMERATE_BELOW = 22  # "auto": up to here enumeration is the quicker proof
 _HARD_LIMIT = 40
 _LARGEST_TREE = 3000
-_BACKENDS = ("auto", "enumeration", "branch_and_bound", "milp")
+_SPARSE_FROM, _SPARSE_DEGREE = 60, 7.0  # variables and mean degree from which, and up to which, odd cycles prove
+_BACKENDS = ("auto", "enumeration", "branch_and_bound", "odd_cycles", "milp")
 
 
 class Exact(Solver):
@@ -90,7 +95,7 @@ class Exact(Solver):
         return type(self)(**{**self.settings(), "checkpoint": path.with_name(f"{path.stem}.part{k}{path.suffix}")})
 
     def _search(self, problem, run, x0, seeds, n_jobs):
-        backend = self._resolve(problem.n, run.n_solutions)
+        backend = self._resolve(problem, run.n_solutions)
         if self.checkpoint is not None and self.backend in ("enumeration", "milp"):
             raise ParameterError(f"checkpoint is for branch_and_bound; backend {backend!r} keeps none.")
         if backend == "enumeration":
@@ -102,6 +107,11 @@ class Exact(Solver):
                     "backend='branch_and_bound', or raise max_n (the time doubles with each variable)."
                 )
             enumerate_all(problem, run, seeds, n_jobs, self.ties)
+        elif backend == "odd_cycles":
+            from bqp.solvers._cycles import search_cycles
+
+            checkpoint = None if self.checkpoint is None else Path(self.checkpoint)
+            search_cycles(problem, run, x0, seeds, n_jobs, self.rtol, checkpoint)
         elif backend == "milp":
             from bqp.solvers._milp import solve_milp
 
@@ -117,8 +127,23 @@ class Exact(Solver):
             checkpoint = None if self.checkpoint is None else Path(self.checkpoint)
             search_tree(problem, run, x0, seeds, n_jobs, self.rtol, checkpoint)
 
-    def _resolve(self, n: int, n_solutions: int) -> str:
+    def _resolve(self, problem: BQP, n_solutions: int) -> str:
         if self.backend != "auto":
             return self.backend
         limit = self.max_n if n_solutions > 1 or self.ties == "random" else min(_ENUMERATE_BELOW, self.max_n)
-        return "enumeration" if n <= limit else "branch_and_bound"
+        if problem.n <= limit:
+            return "enumeration"
+        thin = problem.n >= _SPARSE_FROM and _mean_degree(problem) <= _SPARSE_DEGREE
+        return "odd_cycles" if thin else "branch_and_bound"
+
+
+def _mean_degree(problem: BQP) -> float:
+    """Pairs and linear terms that a variable takes part in, on average; infinite for structured forms."""
+    form = problem.Q
+    if isinstance(form, Sparse):
+        pairs = form.Q.nnz - np.count_nonzero(form.diagonal())
+    elif isinstance(form, Dense):
+        pairs = np.count_nonzero(form.Q) - np.count_nonzero(form.diagonal())
+    else:
+        return np.inf
+    return (pairs + 2 * np.count_nonzero(problem.c)) / max(1, problem.n)

@@ -408,7 +408,7 @@ def test_a_checkpoint_that_cannot_be_written_costs_a_warning(tmp_path, monkeypat
     def full(*args, **kwargs):
         raise OSError("no space left")
 
-    monkeypatch.setattr("bqp.solvers._tree._Tree.save", full)
+    monkeypatch.setattr("bqp.solvers._checkpoint.np.savez", full)
     with pytest.warns(bqp.errors.BQPWarning, match="no space left"):
         solution = bqp.solve(frustrated(), solver="exact", rng=0, max_moves=1, checkpoint=tmp_path / "open.npz")
     assert solution.status is bqp.Status.MAX_MOVES and np.isfinite(solution.lower_bound)
