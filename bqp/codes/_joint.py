@@ -54,15 +54,15 @@ class JointSearch(ABC):
         self.tol = 0.0 if isinstance(self.loss, losses.Ksh) and _is_integral(S) and scale < 2.0**50 else 1e-12 * scale
 
     @staticmethod
-    def of(S: Similarity, loss: losses.Loss, n_bits: int) -> JointSearch:
-        """Enumerated bits for a few points, moments for squared losses on groups, tables elsewhere.
+    def of(S: Similarity, loss: losses.Loss, n_bits: int, exact_up_to: int = EXACT_BITS_UP_TO) -> JointSearch:
+        """Enumerated bits up to `exact_up_to` points, moments for squared losses on groups, tables elsewhere.
 
         Raises
         ------
         ProblemError
             A loss without moments on too many points of groups, or with too many distinct targets.
         """
-        if S.n <= EXACT_BITS_UP_TO:
+        if S.n <= exact_up_to:
             return _FewPoints(S, loss, n_bits)
         if isinstance(S, GroupedSimilarity) and S.V is None and loss.quadratic_scale(n_bits) is not None:
             return _Moments(S, loss, n_bits)

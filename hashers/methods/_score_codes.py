@@ -133,7 +133,9 @@ class ScoreSpace:
                 drawn = rng.choice(rows, n_query + n_database, replace=False)
                 query, database = drawn[:n_query], drawn[n_query:]
                 U, V = np.tanh(self.points[query] @ P), np.tanh(self.points[database] @ P)
-                distances = np.clip((n_bits - U @ V.T) / 2, 0, n_bits)
+                distances = (-0.5 * U) @ V.T
+                distances += np.float32(0.5 * n_bits)
+                np.clip(distances, 0, n_bits, out=distances)
                 relevant = self.relevant[self.groups[query]][:, self.groups[database]]
                 soft_average_precision(distances, relevant, n_bits, precision, slopes)
                 course[step] = precision.mean()

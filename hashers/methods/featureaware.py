@@ -30,6 +30,9 @@ N_ANCHORS = 2000
 FEW_GROUPS, MOST_GROUPS = 100, 1000
 """Groups up to which every code learner gives a start, and up to which those do that learn from pairs of groups."""
 
+EXACT_UP_TO = 15
+"""Groups up to which bits of starts are enumerated: 2^20 codes of a bit take longer than all ascents."""
+
 ALPHAS = (0.5, 0.0)
 """Exponents, beside 1, of the number of points of a group as its weight."""
 
@@ -194,19 +197,21 @@ def _starts(S, scores, n_bits, n_jobs, rng, callback, own):
     Learners whose codes do not follow the similarity are left out unless the function gives the scores itself (`own`):
     which of their codes another function can keep, a scorer does not tell.
 
-    No kicks: what they take off the objective is small beside what the ascent adds, and they cost seconds.
+    No kicks, and no enumeration over many groups: what they take off the objective is small beside what the ascent
+    adds, and they cost seconds.
     """
     from bqp import codes, supervision
 
     arguments = {"n_bits": n_bits, "rng": rng, "callback": callback}
+    fast = {"n_kicks": 0, "exact_up_to": EXACT_UP_TO}
     learners = {}
     if S.n_groups <= MOST_GROUPS:
-        learners["labels"] = lambda **more: codes.learn(S, n_kicks=0, n_jobs=n_jobs, **arguments, **more)
+        learners["labels"] = lambda **more: codes.learn(S, n_jobs=n_jobs, **arguments, **fast, **more)
     if own or not learners or np.ndim(S.classes) == 2:
         learners["sdh"] = lambda **more: codes.discrete_cyclic(S, n_jobs=n_jobs, **arguments, **more)
     if S.n_groups <= MOST_GROUPS:
         soft = confusion_similarity(scores, S)
-        learners["confusion"] = lambda **more: codes.learn(soft, n_kicks=0, n_jobs=n_jobs, **arguments, **more)
+        learners["confusion"] = lambda **more: codes.learn(soft, n_jobs=n_jobs, **arguments, **fast, **more)
     if own and S.n_groups <= FEW_GROUPS:
         learners["hbmp"] = lambda **more: codes.matrix_pursuit(S, n_jobs=n_jobs, **arguments, **more)
         learners["lfh"] = lambda **more: codes.latent_factor(S, **arguments, **more)
@@ -217,7 +222,7 @@ def _starts(S, scores, n_bits, n_jobs, rng, callback, own):
         for alpha in ALPHAS:
             weights = np.where(mass > 0, np.maximum(mass, 1) ** alpha, 0.0)
             each = supervision.from_groups(np.arange(S.n_groups), S.T, weights=weights)
-            starts[f"labels^{alpha:g}"] = codes.learn(each, n_kicks=0, n_jobs=n_jobs, certify=False, **arguments).B
+            starts[f"labels^{alpha:g}"] = codes.learn(each, n_jobs=n_jobs, certify=False, **arguments, **fast).B
     return results[0], starts
 
 

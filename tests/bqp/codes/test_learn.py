@@ -269,3 +269,15 @@ def test_too_much_to_write_out_is_said():
         rng.random((400, 1)) * rng.random((1, 400)) * 0 + np.triu(np.ones((400, 400))) * 0 + 0.5
     )
     assert JointSearch.of(S, losses.Hinge(), 4).kind == "tables"
+
+
+def test_bits_of_few_points_without_enumeration():
+    S = supervision.from_labels(np.repeat(np.arange(12), 3))
+    exact = codes.learn(S, n_bits=8, n_kicks=0)
+    searched = codes.learn(S, n_bits=8, n_kicks=0, exact_up_to=11)
+    assert exact.bits and not searched.bits
+    assert searched.lower_bound == exact.lower_bound
+    assert exact.objective <= searched.objective <= 1.05 * exact.objective
+    for wrong in (-1, 21, 2.5):
+        with pytest.raises(ParameterError, match="exact_up_to"):
+            codes.learn(S, exact_up_to=wrong)
