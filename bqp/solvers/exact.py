@@ -1,4 +1,4 @@
-"""Proven optima: by enumeration, by branch and bound on semidefinite bounds, or by a general MIP solver."""
+"""Proven optima: by enumeration, branch and bound on semidefinite or linear bounds, or a general MIP solver."""
 
 from __future__ import annotations
 
@@ -28,11 +28,13 @@ class Exact(Solver):
 
     Parameters
     ----------
-    backend : {"auto", "enumeration", "branch_and_bound", "milp"}
+    backend : {"auto", "enumeration", "branch_and_bound", "odd_cycles", "milp"}
         "enumeration" looks at every assignment. "branch_and_bound" proves by semidefinite bounds with clique cuts; it
-        starts from a tabu search and can be stopped at any moment with a valid bound. "milp" hands a linearisation to
-        HiGHS (`scipy.optimize.milp`), which does well on sparse problems only. "auto" enumerates up to 22 variables, up
-        to `max_n` where several solutions or random ties are asked for, and branches beyond.
+        starts from a tabu search and can be stopped at any moment with a valid bound. "odd_cycles" branches on a
+        linear relaxation with odd-cycle cuts, for sparse problems. "milp" hands a linearisation to HiGHS
+        (`scipy.optimize.milp`), which does well on small sparse problems only. "auto" enumerates up to 22 variables, up
+        to `max_n` where several solutions or random ties are asked for; beyond, it takes "odd_cycles" from 60 variables
+        on where pairs and linear terms come to at most 7 a variable, else "branch_and_bound".
     max_n : int
         The most variables that are enumerated, since the time doubles with every one (at most 40).
     ties : {"first", "random"}
@@ -43,18 +45,17 @@ class Exact(Solver):
         Data without a common unit only: branch and bound closes a node whose bound is this part of the incumbent's
         magnitude below it. The bound of the solution says what was proven.
     checkpoint : str or path, optional
-        Branch and bound: the file that keeps the open nodes, rewritten every few seconds. If it exists, the search goes
-        on from it; it is removed when the search is complete. Where `bqp.solve` finds several independent parts, each
-        has a file of its own (``NAME.part0.npz``).
+        Branch and bound of either kind: the file that keeps the open nodes, rewritten every few seconds. If it exists,
+        the search goes on from it; it is removed when the search is complete. Where `bqp.solve` finds several
+        independent parts, each has a file of its own (``NAME.part0.npz``).
 
     Notes
     -----
     Branch and bound handles 60 to 250 variables; how long it takes depends on the data far more than on n
-    (``benchmarks/proofs.py``). A node is n numbers of a byte; the next 256 (fewer for large
-    n) also hold vectors and cuts to start from, 256 MB between them at most, the others start from the root's cuts.
-    ``max_moves`` counts
-    assignments in enumeration, nodes in branch and bound. With ``n_solutions=k`` enumeration's pool holds the k best,
-    the others' the best that were seen.
+    (``benchmarks/proofs.py``). A node is n numbers of a byte; the next 256 (fewer for large n) also hold vectors
+    and cuts to start from, 256 MB between them at most, the others start from the cuts of the root. With odd cycles a
+    node is a byte for each pair. ``max_moves`` counts assignments in enumeration, nodes in branch and bound. With
+    ``n_solutions=k`` enumeration's pool holds the k best, the others' the best that were seen.
 
     Examples
     --------
