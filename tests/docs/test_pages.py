@@ -13,6 +13,7 @@ PAGES = {path.relative_to(ROOT).as_posix(): path.read_text() for path in PATHS}
 BLOCKS = {
     name: re.findall(r"^```python\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL) for name, text in PAGES.items()
 }
+NETS = re.compile(r"\btorch\b|hashers\.deep|\b(NetFunction|DeepHash|CNNH|FTDSH|DSDH|DDSH|ADSH)\b")
 
 
 def anchors(text):
@@ -36,6 +37,8 @@ def test_there_is_code():
 
 @pytest.mark.parametrize("name", [name for name, blocks in sorted(BLOCKS.items()) if blocks])
 def test_page(name, tmp_path, monkeypatch):
+    if NETS.search("".join(BLOCKS[name])):
+        pytest.importorskip("torch", reason="needs the extra torch")
     monkeypatch.chdir(tmp_path)
     namespace = {"__name__": "__main__"}
     for k, block in enumerate(BLOCKS[name], start=1):
