@@ -539,7 +539,7 @@ def test_the_mip_backend_says_what_stopped_it(monkeypatch):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"backend": "gurobi"}, "backend must be one of auto, enumeration, branch_and_bound, milp"),
+        ({"backend": "gurobi"}, "backend must be one of auto, enumeration, branch_and_bound, odd_cycles, milp"),
         ({"rtol": -1}, r"rtol must be a number in \[0, 1\)"),
         ({"checkpoint": 3}, "checkpoint must be a path"),
     ],
