@@ -5,7 +5,7 @@ the shared files: 1,000 queries; the database is all other rows (``--database N`
 labelled training rows of the database (``--train all``: every row of it). Queries are hashed; "hashed": the database is
 as well; "learned": training rows with their learned codes, which have seen labels, searched among themselves. Relevant
 = same class, expected ties, a query without relevant items counts 0. The net is that of ``NetFunction(image_shape=(28,
-28))``.
+28))``, or with ``--net mlp`` that of ``NetFunction()``.
 """
 
 import argparse
@@ -53,6 +53,7 @@ def main():
     )
     parser.add_argument("--train", default="5000", choices=["5000", "all"])
     parser.add_argument("--database", type=int, default=None, help="rows of the database that are searched")
+    parser.add_argument("--net", default="conv", choices=["conv", "mlp"], help="mlp is some ten times faster")
     parser.add_argument("--flip", action="store_true", help="mirror images in training as well")
     arguments = parser.parse_args()
     import torch
@@ -75,8 +76,10 @@ def main():
         for n_bits in arguments.bits:
             rows = []
             for seed in range(arguments.seeds):
-                augment = ("flip", "shift") if arguments.flip else "auto"
-                function = NetFunction(image_shape=(28, 28), epochs=arguments.epochs, augment=augment)
+                function = NetFunction(epochs=arguments.epochs)
+                if arguments.net == "conv":
+                    augment = ("flip", "shift") if arguments.flip else "auto"
+                    function.set_params(image_shape=(28, 28), augment=augment)
                 clocks = time.process_time(), time.perf_counter()
                 hasher = make(name, function, n_bits, seed).fit(X, y)
                 spent = time.process_time() - clocks[0], time.perf_counter() - clocks[1]
