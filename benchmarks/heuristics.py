@@ -182,7 +182,7 @@ def main() -> None:
     print(head if arguments.marks is None else f"{head} {'allowed':>8}", flush=True)
     rows = Rows(arguments.json, ["instance", "method", "seconds", "n_jobs", "clock", "until", "seed"])
     for name, problem, target in problems_of(wanted or QUICK, arguments.seconds):
-        bqp.solve(problem, time_limit=0.3, rng=0)
+        bqp.solve(problem, time_limit=0.05, rng=0)
         seconds, allowed = (arguments.seconds, None) if arguments.marks is None else mark(name)
         for label, method in methods.items():
             mine = label == "auto"
