@@ -30,6 +30,7 @@ const frame = document.getElementById('f');
 const pause = ms => new Promise(done => setTimeout(done, ms));
 async function open(page, width, height, theme) {
   frame.width = width; frame.height = height;
+  localStorage.setItem('mode', theme); localStorage.setItem('theme', theme);
   const loaded = new Promise(done => frame.onload = done);
   frame.src = page; await loaded; await pause(60);
   const root = frame.contentDocument.documentElement;

@@ -60,6 +60,7 @@ html_title = "bqp"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_show_sourcelink = False
+html_domain_indices = False
 html_copy_source = False
 html_theme_options = {
     "logo": {"text": "bqp"},

@@ -78,10 +78,10 @@ def draw_gaps(gaps, colours):
     axes.set_yticks(range(len(names)), labels)
     axes.set_xscale("log")
     axes.set_xlim(0.03, 150)
-    axes.set_xticks([0.1, 1, 10, 100], ["0.1 %", "1 %", "10 %", "100 %"])
+    axes.set_xticks([0.1, 1, 10, 100], ["0.1", "1", "10", "100 %"])
     axes.minorticks_off()
     axes.grid(visible=False, axis="y")
-    axes.set_title("Codes above the proven bound (digits, 32 bits)", fontsize=11, loc="right", color=colours["text"])
+    axes.set_title("Codes above the proven bound", fontsize=13, loc="right", color=colours["text"])
     return figure
 
 
@@ -97,7 +97,7 @@ def draw_scores(lengths, scores, colours):
     axes.set_xlim(-0.2, len(lengths) - 0.55)
     axes.set_ylim(0.2, 1.08)
     axes.set_xlabel("bits")
-    axes.set_title("MAP of unseen digits", fontsize=11, color=colours["text"])
+    axes.set_title("MAP of unseen digits", fontsize=13, color=colours["text"])
     return figure
 
 
@@ -107,7 +107,7 @@ def main():
     if not parser.parse_args().draw:
         NUMBERS.write_text(json.dumps(measure(), indent=1) + "\n")
     numbers = json.loads(NUMBERS.read_text())
-    plt.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "bqp", "font.family": "sans-serif", "font.size": 11})
+    plt.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "bqp", "font.family": "sans-serif", "font.size": 13})
     for theme, colours in THEMES.items():
         for name, figure in {
             "certificate": draw_gaps(numbers["gap_percent"], colours),
