@@ -124,6 +124,8 @@ class Comparison:
         In the order of the table: method, function, code length, seed.
     runs : list of Run
         Finished so far.
+    refused : list of (Task, str)
+        Taken off `tasks` by `run_all`: the method cannot do this, and why.
     y : ndarray of shape (n,) or (n, L)
         Labels as class numbers, -1 where unknown; or label sets.
     train : ndarray, int64
@@ -172,12 +174,16 @@ class Comparison:
         ]
         self.train_is_database = len(self.train) == len(dataset.database)
         self.runs: list[Run] = []
+        self.refused: list[tuple[Task, str]] = []
 
     def __iter__(self) -> Iterator[Run]:
         return self.run_all()
 
     def run_all(
-        self, on_start: Callable[[Task], None] | None = None, should_stop: Callable[[], bool] | None = None
+        self,
+        on_start: Callable[[Task], None] | None = None,
+        should_stop: Callable[[], bool] | None = None,
+        on_refusal: Callable[[Task, str], None] | None = None,
     ) -> Iterator[Run]:
         """Run what is left of `tasks`, one after the other, and yield each finished run.
 
@@ -188,11 +194,24 @@ class Comparison:
         should_stop : callable, optional
             Asked after each run; a run during which it turned true is dropped, for solvers answer an interrupt with
             what they have so far.
+        on_refusal : callable, optional
+            Gets a task that its method refuses (fewer bits than labels, a missing package) and the reason; the task
+            then leaves `tasks` for `refused`, and the others go on. Without it the error ends the run.
         """
+        from bqp.errors import BackendNotFound
+
         for task in self.tasks[len(self.runs) :]:
             if on_start is not None:
                 on_start(task)
-            run = self.run(task)
+            try:
+                run = self.run(task)
+            except (ValueError, BackendNotFound) as error:
+                if on_refusal is None:
+                    raise
+                self.tasks.remove(task)
+                self.refused.append((task, str(error)))
+                on_refusal(task, str(error))
+                continue
             if should_stop is not None and should_stop():
                 return
             self.runs.append(run)
@@ -200,6 +219,8 @@ class Comparison:
 
     def warm_up(self):
         """Compile what the runs need, on a few rows, so that no time in the table holds compilation."""
+        from bqp.errors import BackendNotFound
+
         chosen = _spread(self.train, WARM_UP_ROWS)
         seen = set()
         for task in self.tasks:
@@ -210,7 +231,7 @@ class Comparison:
                 warnings.simplefilter("ignore")
                 try:
                     self._measure(task, chosen, chosen, chosen)
-                except ValueError:
+                except (ValueError, BackendNotFound):
                     continue  # what is wrong with the data shows in the run itself, with its real place
 
     def run(self, task):

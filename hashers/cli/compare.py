@@ -25,7 +25,8 @@ def methods_help():
     for name, entry in METHODS.items():
         words += [f"{key} of {name}: {', '.join(values)}." for key, values in entry.words.items()]
     return (
-        f"Comma-separated NAME[-WORD ...][:SOLVER]. Names: {', '.join(METHODS)}. Words, the default first; "
+        f"Comma-separated NAME[-WORD ...][:SOLVER], or all: every name, and a line about those that the data do not "
+        f"suit. Names: {', '.join(METHODS)}. Words, the default first; "
         f"{' '.join(words)} SOLVER: what solves a bit, any of bqp.available_solvers(). Example: "
         "tsh,tsh-hinge,tsh-sequential:tabu_search,lsh."
     )
@@ -83,9 +84,13 @@ def compare(
         raise ValueError(f"--seeds must be at least 1: {seeds}.")
     if report is not None:
         _make_folder(report)  # before the work, not after it
+    chosen = names(methods, "--methods")
+    everything = "all" in chosen
+    if everything:
+        chosen = list(dict.fromkeys(name for word in chosen for name in (METHODS if word == "all" else [word])))
     comparison = Comparison(
         dataset_of(dataset, data, labels, ignore, queries),
-        methods=names(methods, "--methods"),
+        methods=chosen,
         bits=[whole(word, "--bits") for word in names(bits, "--bits")],
         functions=names(functions, "--functions"),
         database=database,
@@ -95,9 +100,11 @@ def compare(
     )
     with interrupts() as interrupted:
         try:
-            _work(comparison, as_json, interrupted)
+            _work(comparison, as_json, interrupted, everything)
         finally:
             page = _write_report(comparison, report, as_json) if report is not None and comparison.runs else None
+    for task, reason in comparison.refused:
+        sys.stderr.write(f"hashers: left out {task}: {reason}\n")
     if as_json:
         print_json([run.row for run in comparison.runs])
     elif page is not None:
@@ -107,8 +114,11 @@ def compare(
         raise typer.Exit(INTERRUPTED)
 
 
-def _work(comparison: Comparison, quiet: bool, interrupted: list) -> None:
-    """Run everything, showing a table as it fills (on a terminal), lines (elsewhere), or nothing (quiet)."""
+def _work(comparison: Comparison, quiet: bool, interrupted: list, tolerant: bool) -> None:
+    """Run everything, showing a table as it fills (on a terminal), lines (elsewhere), or nothing (quiet).
+
+    `tolerant`: go on after a method that refuses the data.
+    """
     from hashers.progress import LiveTable, PlainLines, Silent
 
     screen = console()
@@ -120,7 +130,9 @@ def _work(comparison: Comparison, quiet: bool, interrupted: list) -> None:
             view.say("compiling the kernels (at the first run only)")
             comparison.warm_up()
             for run in comparison.run_all(
-                on_start=lambda task: view.say(str(task)), should_stop=lambda: bool(interrupted)
+                on_start=lambda task: view.say(str(task)),
+                should_stop=lambda: bool(interrupted),
+                on_refusal=(lambda task, reason: view.say(f"left out: {task}")) if tolerant else None,
             ):
                 view.add(run)
         except KeyboardInterrupt:

@@ -8,6 +8,9 @@ from hashers.base import CoupledHasher
 
 __all__ = ["AffHash"]
 
+MOST_GROUPS = 1000
+"""Groups up to which codes begin at the joint search whatever the loss; the KSH loss has it for any number."""
+
 
 class AffHash(CoupledHasher):
     """Affinity-based hashing with the method of auxiliary coordinates.
@@ -98,10 +101,15 @@ class AffHash(CoupledHasher):
     def _learn_jointly(self, S, refit, n_bits, n_jobs, rng, callback):
         from bqp import codes
 
+        init, usual = None, self.mode == "default" and self.solver == "auto"
+        if usual and getattr(S, "structure", "") == "grouped" and (S.n_groups <= MOST_GROUPS or self.loss == "ksh"):
+            # the joint search ends as low as bit after bit, in a tenth of the time where groups are few
+            init = codes.learn(S, n_bits, self.loss, n_kicks=0, rng=rng, n_jobs=n_jobs, certify=False).B
         return codes.alternation(
             S,
             n_bits=n_bits,
             refit=refit,
+            init=init,
             loss=self.loss,
             solver=self.solver,
             max_outer=self.max_outer,

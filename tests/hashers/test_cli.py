@@ -158,6 +158,20 @@ def test_a_failing_method_leaves_the_report_of_the_rows_before_it(tmp_path, monk
     assert "lsh" in (tmp_path / "index.html").read_text(encoding="utf-8")
 
 
+def test_all_methods_but_those_that_the_data_do_not_suit(tmp_path, monkeypatch):
+    module = sys.modules["hashers.cli.compare"]
+    monkeypatch.setattr(module, "METHODS", {name: module.METHODS[name] for name in ("lsh", "hadamard", "tsh")})
+    rest = ("--bits", 4, "--functions", "linear", "--train", 200)
+    result = run("compare", "--methods", "all,tsh-sequential", *rest, "--json", "--report", tmp_path)
+    assert result.exit_code == 0
+    assert [row["method"] for row in json.loads(result.stdout)] == ["lsh", "tsh", "tsh-sequential"]
+    assert result.stderr.startswith("hashers: left out hadamard, linear, 4 bits: ") and "10 labels" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert "3 of 3 rows" in (tmp_path / "index.html").read_text()
+    result = run("compare", "--methods", "hadamard", *rest)
+    assert result.exit_code == 2 and "10 labels" in result.stderr
+
+
 def test_help_names_methods_and_functions():
     text = " ".join(run("compare", "--help").stdout.split())
     assert "Names: tsh, " in text and "linear, kernel" in text and "hashed|learned" in text
