@@ -13,6 +13,7 @@ import numpy as np
 __all__ = [
     "all_assignments",
     "all_energies",
+    "anneal",
     "are_twins",
     "components",
     "deltas_of",
@@ -110,6 +111,23 @@ def descend_greedy(Q, c, x, max_moves=np.inf) -> tuple[np.ndarray, int]:
         i = int(np.argmin(deltas_of(Q, c, x)))
         x[i], moves = -x[i], moves + 1
     return x, moves
+
+
+def anneal(Q, c, x, temperatures, draws, word) -> np.ndarray:
+    """Metropolis sweeps, one a temperature, with the random numbers of the dense and sparse kernels; the last x.
+
+    Every 16 spins the random word `word` (64 bits) moves on and says where in `draws` (exponentials; in their type the
+    comparison is made) theirs begin; a flip that changes nothing needs a bit of the word that is 0.
+    """
+    x, real = np.array(x), draws.dtype.type
+    for temperature in temperatures:
+        for i in range(len(x)):
+            if i % 16 == 0:
+                word = (word * 6364136223846793005 + 1442695040888963407) % 2**64
+            delta, way = deltas_of(Q, c, x)[i], draws[(word >> 50) + i % 16]
+            if real(delta) < real(temperature) * way and not (delta == 0 and word >> (20 + i % 16) & 1):
+                x[i] = -x[i]
+    return x
 
 
 def tabu(Q, c, x, tenure, max_moves, aspirate=True) -> tuple[np.ndarray, np.ndarray, list[int]]:

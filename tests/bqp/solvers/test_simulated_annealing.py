@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from hypothesis import given
+from hypothesis import strategies as st
 
 import bqp
 from bqp.errors import ParameterError
@@ -11,7 +13,8 @@ from bqp.solvers import Exact, SimulatedAnnealing
 from bqp.solvers.population import LONG_SWEEPS, Population
 from bqp.solvers.run import WalkResult
 from bqp.solvers.simulated_annealing import schedule
-from bqp.solvers.walks import EXPONENTIALS, prepare, random_draws
+from bqp.solvers.walks import EXPONENTIALS, DenseStorage, SparseStorage, prepare, random_draws
+from bqp.testing.reference import anneal
 
 
 def ferromagnet(n, seed=0):
@@ -311,6 +314,25 @@ def test_sweeps_in_pieces_are_sweeps_in_one(shape):
     np.testing.assert_array_equal(whole.x, pieces.x)
     assert moves == made > 500 and whole.energy == pytest.approx(problem.energy(whole.x[:150]))
     np.testing.assert_allclose(whole.delta[:150] * storage.unit, problem.flip_deltas(whole.x[:150]), atol=1e-9)
+
+
+@given(st.integers(0, 10**6), st.sampled_from([3, 16, 17, 20]), st.sampled_from([1.0, 0.25]))
+def test_sweeps_are_those_of_the_plain_loop(seed, n, scale):
+    """Dense and sparse kernels make the flips of a twin that looks at one spin after the other."""
+    rng = np.random.default_rng(seed)
+    A = np.triu(rng.integers(-4, 5, (n, n)) * (rng.random((n, n)) < 0.5), 1)
+    problem = bqp.BQP((A + A.T) * scale, c=rng.integers(-3, 4, n) * scale)
+    x, temperatures = rng.choice([-1, 1], n).astype(np.int8), np.geomspace(20.0, 0.5, 6) * scale
+    word = int(rng.integers(1, 2**62)) | 1
+    for storage in (
+        DenseStorage(problem, problem.Q),
+        SparseStorage(problem, bqp.forms.Sparse(sp.csr_array(problem.Q.to_dense()))),
+    ):
+        walk, state = storage.start(x), np.array([word], dtype=np.int64)
+        draws = random_draws(walk.delta.dtype)
+        expected = anneal(problem.Q.to_dense(), problem.c, x, temperatures.astype(draws.dtype), draws, word)
+        walk.anneal(temperatures / storage.unit, 0, 6, 10**9, state)
+        np.testing.assert_array_equal(walk.x[:n], expected)
 
 
 def test_temperatures():
