@@ -66,7 +66,7 @@ def gallery(notebooks, folder, generated):
     paths = sorted(notebooks.glob("*.ipynb"))
     for path in paths:
         book = json.loads(path.read_text())
-        wanted[path.name] = path.read_text()
+        wanted[path.name] = _from_docs(path.read_text())
         title, question = _headline(book, path.stem)
         picture = _first_picture(book)
         image = ""
@@ -82,14 +82,20 @@ def gallery(notebooks, folder, generated):
     _write(generated / "gallery.inc", text)
 
 
+def _from_docs(text):
+    """Links of a file one folder below the repository, as they are seen from a folder of docs/."""
+    return re.sub(r"\]\(\.\./(?!docs/)", "](../../", text).replace("](../docs/", "](../")
+
+
 def _headline(book, stem):
-    """Title of a notebook, and the first sentence below it."""
+    """Title of a notebook, and the first question of the paragraph below it, else its first sentence."""
     text = "\n\n".join("".join(cell["source"]) for cell in book["cells"] if cell["cell_type"] == "markdown")
     found = re.search(r"^# (.+)$", text, flags=re.MULTILINE)
     title = found.group(1).strip() if found else stem.replace("_", " ")
     below = text[found.end() :] if found else text
     paragraphs = [" ".join(part.split()) for part in below.split("\n\n") if part.strip() and not part.startswith("#")]
-    return title, re.split(r"(?<=[.?!])\s", paragraphs[0])[0] if paragraphs else ""
+    sentences = re.split(r"(?<=[.?!])\s", re.sub(r"\*\*.*?\*\*\s*", "", paragraphs[0])) if paragraphs else [""]
+    return title, next((sentence for sentence in sentences if sentence.endswith("?")), sentences[0])
 
 
 def _first_picture(book):

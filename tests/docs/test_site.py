@@ -112,6 +112,12 @@ def test_gallery_shows_title_question_and_first_figure(tmp_path):
     assert (made / "gallery.inc").read_text() == generate.EMPTY_GALLERY
 
 
+def test_links_of_notebooks_are_seen_from_docs():
+    text = "[a](../docs/evaluation.md#ties) [b](../benchmarks/rows.py) [c](01.ipynb) [d](https://e.org/../x)"
+    seen = "[a](../evaluation.md#ties) [b](../../benchmarks/rows.py) [c](01.ipynb) [d](https://e.org/../x)"
+    assert generate._from_docs(text) == seen
+
+
 def test_unchanged_pages_keep_their_time(tmp_path):
     (tmp_path / "a.added.md").write_text("one\n")
     generate.changes(tmp_path, tmp_path / "out.inc")
