@@ -172,9 +172,10 @@ def triplet(U, S, W, degree, sets, known):
     return float(np.mean(terms)) if terms else 0.0
 
 
-def triangle(d, weight, q):
-    """Histogram with the triangular kernel of width 1 around 0, 1, ..., q."""
-    return np.array([sum(w * max(0.0, 1 - abs(x - c)) for x, w in zip(d, weight)) for c in range(q + 1)])
+def triangle(d, weight, q, width=1):
+    """Histogram with the triangular kernel around 0, width, 2 width, ..., q."""
+    centres = range(0, q + 1, width)
+    return np.array([sum(w * max(0.0, 1 - abs(x - c) / width) for x, w in zip(d, weight)) for c in centres])
 
 
 def entropy(p):
@@ -186,7 +187,7 @@ def mihash(U, S, W, degree, sets, known):
     values = []
     for i in range(len(U)):
         d = (q - H @ H[i]) / 2
-        near, far = triangle(d, W[i] * S[i], q), triangle(d, W[i] * (1 - S[i]), q)
+        near, far = triangle(d, W[i] * S[i], q, 4), triangle(d, W[i] * (1 - S[i]), q, 4)
         if near.sum() and far.sum():
             p = near.sum() / (near.sum() + far.sum())
             mixture = p * near / near.sum() + (1 - p) * far / far.sum()

@@ -26,7 +26,7 @@ class MIHash(HashLoss):
         The authors' is 1/2. Of flat codes the information saturates while they are far from -1 and +1, and their signs
         carry less of it.
     n_bins : int, optional
-        Bins of the histogram; default n_bits.
+        Bins of the histogram; default n_bits / 4: with a bin a bit, distances one bit apart count as well as far ones.
     """
 
     def __init__(self, sharpness=3.0, n_bins=None):
@@ -38,7 +38,7 @@ class MIHash(HashLoss):
 
     def pair_loss(self, H, pairs, progress=1.0, head=None):
         q = H.shape[1]
-        distance, n_bins = relaxed_distance(H), self.n_bins or q
+        distance, n_bins = relaxed_distance(H), self.n_bins or max(1, q // 4)
         near = soft_histogram(distance, pairs.weight * pairs.similar, q, n_bins)
         far = soft_histogram(distance, pairs.weight * (1.0 - pairs.similar), q, n_bins)
         n_near, n_far = near.sum(dim=1), far.sum(dim=1)
