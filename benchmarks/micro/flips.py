@@ -1,14 +1,14 @@
 """Flips per second of the dense one-flip tabu move, beside the bandwidth of the memory it reads.
 
-Run: ``python -m benchmarks.micro.flips [--repeats 5] [--sizes 1000 2500 7000]``. A move reads one row of n entries and
-updates n deltas. "bytes/flip" is what it must read and write (row, deltas in and out, spins), "least ns" the time that
-copying as many bytes takes at the bandwidth of copying an array as large as the matrix, measured in the same run, and
-"limit M/s" the rate of a move that were
-nothing but that copy (deltas that stay in cache let a move pass it). "read GB/s" is the rate of summing random rows of the
-same matrix (same bytes, nothing else to do), "of bandwidth" the rows that tabu search moves over that. A plain numpy
-move (update all deltas, take the least free one) is the peer. "wide" is the same walk with int32 deltas. "two threads"
-is the rate of each of two walks that run at once and share the matrix. "asked" is the rate that issue 5 asks for.
-Medians over repeats, in CPU seconds of the thread that works.
+Run: ``python -m benchmarks.micro.flips [--repeats 5] [--sizes 1000 2500 7000]``. A move reads one row of n entries
+and updates n deltas. "bytes/flip" is what it must read and write (row, deltas in and out, spins), "least ns" the time
+that copying as many bytes takes at the bandwidth of copying an array as large as the matrix, measured in the same
+run, and "limit M/s" the rate of a move that were nothing but that copy (deltas that stay in cache let a move pass
+it). "read GB/s" is the rate of summing random rows of the same matrix (same bytes, nothing else to do), "of
+bandwidth" the rows that tabu search moves over that. A plain numpy move (update all deltas, take the least free one)
+is the peer. "wide" is the same walk with int32 deltas. "two threads" is the rate of each of two walks that run at
+once and share the matrix. "asked" is the rate that issue 5 asks for. Medians over repeats, in CPU seconds of the
+thread that works.
 """
 
 from __future__ import annotations
