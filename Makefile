@@ -41,7 +41,7 @@ test: $(DEVSTAMP)
 
 $(TORCHVENV)/.installed: pyproject.toml
 	@test -x $(TORCHVENV)/bin/python || $(PYTHON) -m venv $(TORCHVENV)
-	$(TORCHVENV)/bin/python -m pip install --quiet --disable-pip-version-check \
+	$(TORCHVENV)/bin/python -m pip install --quiet --disable-pip-version-check --retries 1 \
 		--extra-index-url https://download.pytorch.org/whl/cpu '$(TORCH)'
 	$(TORCHVENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[test,torch]'
 	@touch $@
