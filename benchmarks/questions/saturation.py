@@ -6,16 +6,17 @@
 
 The loss of a similar pair, log(1 + exp(-a u.v)), published with a = 1/2, falls by e for each 2 of inner product: from
 u.v = 2 log 99 = 9.2 on, its slope is below a hundredth of what it may be. Codes of q bits are then q/2 - 4.6 bits
-apart. What follows from that depends on who is asked, so three models are run on the same rows, over code length and temperature a:
+apart. What follows depends on who is asked, so three models are run on the same rows, over code length and
+temperature a:
 
 lfh      the factors U of `codes.latent_factor`, published and default, with their prior; b = 30 is the published one.
          With a prior, a and b are one number: U sqrt(2a) has the loss of a = 1/2 and the prior of 2ab.
 free     U = tanh(Z), Z free, from the same start by the same optimiser (80 evaluations of L-BFGS), for each loss
 tied     U = tanh(Phi W), linear in kernel features Phi: what a network is, without one
 
-Losses: logistic on inner products; logistic on q cos(u, v), so that lengths cannot make up for angles; Cauchy (Cao et
-al., "Deep Cauchy hashing for Hamming space retrieval", CVPR 2018) and Student's t with 3 degrees of freedom, on
-d = q (1 - cos)/2: a similar pair costs -log p, a dissimilar one -log(1 - p), p = (1 + d/g)^(-(f+1)/2), g = 4, f = 1 or 3.
+Losses: logistic on inner products; logistic on q cos(u, v), so that lengths cannot make up for angles; Cauchy (Cao,
+Long, Liu, Wang, "Deep Cauchy hashing for Hamming space retrieval", CVPR 2018) and Student's t with 3 degrees, on
+d = q (1 - cos)/2: a similar pair costs -log p, a dissimilar one -log(1 - p), p = (1 + d/g)^(-(f+1)/2), g = 4, f = 1, 3.
 
 Each row: Hamming distances of similar and dissimilar training pairs; the share of similar ones more than 2 bits apart
 ("far"), the mean slope of the loss at these over its slope at u.v = 0 ("pull"), their share of all slopes ("mass"); the
