@@ -10,7 +10,10 @@ import tomllib
 from pathlib import Path
 
 project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]
-requirements = [*project["dependencies"], *(r for extra in sys.argv[1:] for r in project["optional-dependencies"][extra])]
+requirements = [
+    *project["dependencies"],
+    *(r for extra in sys.argv[1:] for r in project["optional-dependencies"][extra]),
+]
 for requirement in requirements:
     floor = re.fullmatch(r"([A-Za-z0-9_.-]+)>=([0-9.]+)", requirement)
     if floor is None:
