@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from hashers import packing
+from hashers import metrics, packing
 from hashers.index import BinaryIndex, exact
 from hashers.kernels import search
 
@@ -249,3 +249,38 @@ def test_sizes_at_the_edge():
 def test_clear_errors(call, message):
     with pytest.raises(ValueError, match=message):
         call(BinaryIndex([[1, 1, 1], [-1, -1, -1]]))
+
+
+@given(**CASES, kind=st.sampled_from(["tenths", "nearly tied", "dyadic"]))
+def test_the_order_of_real_margins_is_that_of_the_metrics(seed, n, n_bits, kind):
+    """The index orders by the last digit, the metrics take what is nearer than rounding for a tie: neither contradicts
+    the other, and where sums are exact both break ties by the order of the database."""
+    from hashers.metrics.real_ranking import RealRanking, bit_scores
+    from hashers.metrics.relevance import Relevance
+
+    rng = np.random.default_rng(seed)
+    B = make_codes(rng, n, n_bits)
+    steps = rng.integers(-6, 7, (3, n_bits)).astype(float)
+    margins = {
+        "tenths": steps * 0.1,
+        "nearly tied": steps * 0.1 * (1 + 1e-15 * rng.integers(-2, 3, (3, n_bits))),
+        "dyadic": steps / 64,
+    }[kind]
+    ids = BinaryIndex(B).search(margins, n, asymmetric=True).ids
+    y = rng.integers(0, 2, n)
+    packed = packing.pack(B)
+    ranking = RealRanking(
+        bit_scores(packed[:3], n_bits, margins=margins), packed, Relevance(np.zeros(3, int), y, 3, n, None)
+    )
+    stable = metrics.average_precision(
+        None, B, np.zeros(3, int), y, query_margins=margins, ties="stable", unlabeled=None
+    )
+    for a in range(3):
+        group = ranking.groups(a)[0]
+        assert (np.diff(group[ids[a]]) >= 0).all()
+        if kind == "dyadic":
+            np.testing.assert_array_equal(ids[a], np.lexsort((np.arange(n), group)))
+            hit = y[ids[a]] == 0
+            ranks = np.flatnonzero(hit) + 1
+            expected = np.mean(np.arange(1, len(ranks) + 1) / ranks) if len(ranks) else 0.0
+            assert stable[a] == pytest.approx(expected, abs=1e-12)
