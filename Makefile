@@ -7,15 +7,18 @@ TORCHVENV := .venv-torch
 STAMP := $(VENV)/.installed
 DEVSTAMP := $(VENV)/.installed-test
 DOCSTAMP := $(VENV)/.installed-docs
+BENCHSTAMP := $(VENV)/.installed-bench
+NOTESTAMP := $(VENV)/.installed-notebooks
 
-.PHONY: demo test test-quick test-torch test-lowest test-newest lint format bench docs docs-phone nightly wheel clean help
+.PHONY: demo test test-quick test-torch test-lowest test-newest lint format bench notebooks notebooks-quick docs docs-phone nightly wheel clean help
 
 help:
 	@echo "make demo     codes, certificates and retrieval numbers on digits -> report/index.html"
 	@echo "make test     the whole test suite"
 	@echo "make test-torch  the tests of nets, with the CPU build of torch in .venv-torch"
 	@echo "make lint     ruff and pyright"
-	@echo "make bench    speed, scaling and peers (about 10 minutes)"
+	@echo "make bench    solvers, bounds, codes, hashing, search, growth beside peers -> benchmarks/results/short/index.html"
+	@echo "make notebooks  execute all notebooks again; make notebooks-quick runs two of them and writes nothing"
 	@echo "make docs     the documentation site -> docs/_build/html; warnings and broken links are errors"
 	@echo "make docs-phone  the same, and its pages in a headless Chromium of a phone's width, light and dark"
 	@echo "make nightly  long property tests, lowest and newest versions of what we depend on, the wheel"
@@ -61,8 +64,22 @@ format: $(DEVSTAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(DEVSTAMP)
+$(BENCHSTAMP): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench,flow,index]'
+	@touch $@
+
+bench: $(BENCHSTAMP)
 	$(BIN)/python -m benchmarks
+
+$(NOTESTAMP): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[notebooks]'
+	@touch $@
+
+notebooks: $(NOTESTAMP)
+	$(BIN)/python notebooks/run.py
+
+notebooks-quick: $(NOTESTAMP)
+	$(BIN)/python notebooks/run.py --check --slow 04_graph_cut_icm_qpbo 06_map_protocols
 
 $(DOCSTAMP): $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
@@ -76,7 +93,7 @@ docs: $(DOCSTAMP)
 docs-phone: docs
 	$(BIN)/python docs/check_site.py --browser
 
-nightly: $(DEVSTAMP)
+nightly: $(DEVSTAMP) notebooks
 	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -n 2 -q
 	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$(VENV)/numba-boundscheck $(BIN)/python -m pytest -n 2 -q
 	$(MAKE) test-lowest test-newest wheel
