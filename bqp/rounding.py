@@ -24,19 +24,22 @@ __all__ = [
 
 _EXACT_BELOW = 2.0**47  # sums of multiples of 1/32 (a change of domain divides by 4) below this are exact
 _MOST_DIGITS = 6  # behind the point: finer decimals have no grid worth knowing
+_LEAST = 5e-324  # what a product of subnormal size is off by, at most
 
 
 def evaluation_rounding(problem: BQP) -> float:
     """What evaluating an energy in float64, in whatever order and domain, can be off by.
 
     0 where `sums_are_exact`; else 4 (n + 4) eps times the sum of all magnitudes, which covers a change of domain, a
-    merge of variables and the fixing of some on the way.
+    merge of variables and the fixing of some on the way, and some units of the last place of subnormal numbers a pair,
+    to which eps times a magnitude below 1e-292 says nothing.
     """
     if sums_are_exact(problem):
         return 0.0
     form = problem.Q
     magnitude = float(form.abs_row_sums().sum() + np.abs(form.diagonal()).sum() + np.abs(problem.c).sum())
-    return 4.0 * (problem.n + 4) * np.finfo(np.float64).eps * (magnitude + abs(problem.offset))
+    relative = 4.0 * (problem.n + 4) * np.finfo(np.float64).eps * (magnitude + abs(problem.offset))
+    return relative + 16.0 * (problem.n + 4) ** 2 * _LEAST
 
 
 def sums_are_exact(problem: BQP) -> bool:
@@ -120,14 +123,16 @@ def energy_grid(problem: BQP) -> EnergyGrid | None:
 def _decimal_grid(problem: BQP, spin: BQP) -> EnergyGrid | None:
     """Multiples of a power of ten, up to what float64 rounds; how far all data together are from them is measured."""
     rounding = evaluation_rounding(problem)
+    largest = 2.0 * float(np.abs(spin.c).max(initial=0.0))
+    for pair in _pairs(spin):
+        largest = max(largest, 4.0 * float(np.abs(pair).max(initial=0.0)))
     for digits in range(1, _MOST_DIGITS + 1):
-        scale, distance, largest = 10.0**digits, 0.0, 0.0
-        for pair in _pairs(spin):
-            distance += 0.5 * _distance(4.0 * pair, scale)  # each is stored twice
-            largest = max(largest, 4.0 * float(np.abs(pair).max(initial=0.0)))
-        distance += _distance(2.0 * spin.c, scale)
-        largest = max(largest, 2.0 * float(np.abs(spin.c).max(initial=0.0)))
-        if distance <= rounding and largest * scale < _EXACT_BELOW:
+        scale = 10.0**digits
+        if not largest * scale < _EXACT_BELOW:
+            return None
+        distance = _distance(2.0 * spin.c, scale)
+        distance += sum(0.5 * _distance(4.0 * pair, scale) for pair in _pairs(spin))  # each is stored twice
+        if distance <= rounding:
             step = _doubled(spin, max(1, _common_divisor(spin, scale)) / scale)
             spread = 1.01 * distance + 4.0 * rounding  # of the origin, an energy, the step, and of `raised` itself
             if 8.0 * spread <= step:

@@ -1,8 +1,8 @@
 """A linear program over [0, 1] that grows by rows: HiGHS, kept warm where its own interface is at hand.
 
 ``scipy.optimize.linprog`` starts from nothing at each call. HiGHS itself goes on from the last basis, several times
-quicker; its interface comes with the package highspy, and inside scipy from version 1.15 on. Nobody relies on what the
-solver says to be right: callers prove their bounds from the multipliers.
+quicker; its interface lies inside scipy from version 1.15 on. Nobody relies on what the solver says to be right:
+callers prove their bounds from the multipliers.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _ITERATIONS = 1000  # of the simplex method between two looks at the clock
 
 
 def linear_program(cost: np.ndarray) -> LinearProgram:
-    """Minimise ``cost'x`` over 0 <= x <= 1 and rows to come."""
+    """Minimise ``cost'x`` over 0 <= x <= 1 and rows to come: warm where scipy has HiGHS's interface, else cold."""
     for place in _PLACES:
         with suppress(ImportError, AttributeError, TypeError):
             return WarmProgram(cost, importlib.import_module(place))
@@ -85,7 +85,7 @@ class WarmProgram(LinearProgram):
         model.row_lower_ = model.row_upper_ = np.empty(0)
         model.a_matrix_.start_ = np.zeros(m + 1, np.int32)
         model.a_matrix_.index_, model.a_matrix_.value_ = np.empty(0, np.int32), np.empty(0)
-        self._solver = (highs.Highs if hasattr(highs, "Highs") else highs._Highs)()
+        self._solver = highs._Highs()
         for name, value in (
             ("output_flag", False), ("presolve", "off"), ("solver", "simplex"), ("threads", 1),
             ("simplex_iteration_limit", _ITERATIONS), ("dual_feasibility_tolerance", _TOLERANCE),

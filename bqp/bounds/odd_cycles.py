@@ -98,14 +98,14 @@ class CycleRelaxation:
         self.rounds = 0
         self.set_box(np.zeros(m), np.ones(m))
 
-    def set_box(self, lower: np.ndarray, upper: np.ndarray) -> None:
+    def set_box(self, lower: np.ndarray, upper: np.ndarray, stopping: Callable[[], bool] = lambda: False) -> None:
         """Ask for lower <= x <= upper from now on; the rows stay, which hold everywhere."""
         self.program.set_box(lower, upper)
         self._stale = False
         self.x = np.where(self.weights > 0, upper, lower).astype(np.float64)
         self.bound, self.reduced, self.certificate = -np.inf, -2.0 * self.weights, {}
         if len(self.program.limits):
-            self._solve(lambda: False)
+            self._solve(stopping)
         else:
             self._certify(np.zeros(0))
 

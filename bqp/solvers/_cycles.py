@@ -143,6 +143,8 @@ class _Tree:
         z = _spins(n, np.column_stack([tree.row, tree.col]), differ)[0]
         found = CoordinateDescent(n_restarts=1).solve(self.problem, x0=self.assignment(z), rng=0)
         self.run.offer(found.x)
+        if found.status is Status.STOPPED:  # Ctrl-C while it ran
+            self.run.stop(Status.STOPPED)
 
     # ---- the search --------------------------------------------------------------------------------------------
 
@@ -175,7 +177,8 @@ class _Tree:
 
     def step(self) -> None:
         """Bound the node with the least bound until it is closed, or until branching promises more."""
-        node = self.held = heapq.heappop(self.heap)
+        node = self.held = self.heap[0]  # before it is taken: Ctrl-C between the two must not lose it
+        heapq.heappop(self.heap)
         children = self._work_on(node)
         if node.number == 0:
             self.root_bound = min(node.bound, self.incumbent)
@@ -223,7 +226,7 @@ class _Tree:
         return self._children(node.fixed)
 
     def _set_box(self, fixed: np.ndarray) -> None:
-        self.relaxation.set_box(np.where(fixed == 1, 1.0, 0.0), np.where(fixed == 0, 0.0, 1.0))
+        self.relaxation.set_box(np.where(fixed == 1, 1.0, 0.0), np.where(fixed == 0, 0.0, 1.0), self.stopping)
 
     def _fix_by_cost(self, node: _Node) -> bool:
         """Fix the edges whose other value the reduced costs exclude, and what follows; False where nothing is left."""
@@ -300,7 +303,7 @@ class _Tree:
 
     def _fingerprint(self) -> str:
         digest = hashlib.sha256(self.relaxation.ends.tobytes() + self.relaxation.weights.tobytes())
-        digest.update(np.float64(self.constant).tobytes())
+        digest.update(np.array([self.constant, self.relaxation.n, self.problem.n]).tobytes())
         return digest.hexdigest()
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -332,7 +335,7 @@ def _hopeless(history: list[float], goal: float) -> bool:
     """Whether the last rounds closed too little of the gap to the goal."""
     if len(history) <= _LOOK_BACK or not np.isfinite(history[-1 - _LOOK_BACK]):
         return False
-    return history[-1] - history[-1 - _LOOK_BACK] < _WORTH * (goal - history[-1 - _LOOK_BACK])
+    return history[-1] - history[-1 - _LOOK_BACK] <= _WORTH * (goal - history[-1 - _LOOK_BACK])
 
 
 def _spins(n: int, ends: np.ndarray, differ: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -101,7 +101,7 @@ def _quantised(problem) -> tuple[np.ndarray, np.ndarray, float]:
     scale = float(np.abs(Q).sum() + np.abs(c).sum())
     if scale == 0.0:
         return Q, c, 0.0
-    unit = 2.0 ** (np.frexp(scale)[1] - 51)
+    unit = float(np.ldexp(1.0, max(-1074, int(np.frexp(scale)[1]) - 51)))
     whole_Q, whole_c = np.rint(Q / unit), np.rint(c / unit)
     changes = float(np.abs(Q - whole_Q * unit).sum() + np.abs(c - whole_c * unit).sum())
     return np.ascontiguousarray(whole_Q), whole_c, 2.0 * changes

@@ -57,7 +57,7 @@ def solve_milp(problem: BQP, run: Run) -> None:
             return run.stop(Status.MAX_MOVES)
         options["node_limit"] = min(int(run.moves_left), 2**31 - 1)
     scale = float(np.abs(weight).sum() + np.abs(linear).sum()) or 1.0
-    unit = scale / max(1, n + m)  # HiGHS's tolerances are absolute
+    unit = scale / max(1, n + m) or scale  # HiGHS's tolerances are absolute
     result = milp(
         np.concatenate([linear, weight]) / unit,
         integrality=np.concatenate([np.ones(n), np.zeros(m)]),

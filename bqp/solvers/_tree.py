@@ -222,7 +222,7 @@ class _Tree:
     # ---- checkpoints -------------------------------------------------------------------------------------------
 
     def _fingerprint(self) -> str:
-        digest = hashlib.sha256(self.A.tobytes())
+        digest = hashlib.sha256(self.A.tobytes() + self.order.tobytes())  # A alone fits other labellings, too
         digest.update(np.float64(self.constant).tobytes())
         return digest.hexdigest()
 

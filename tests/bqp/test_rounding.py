@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bqp
-from bqp.rounding import EnergyGrid, energy_grid
+from bqp.rounding import EnergyGrid, energy_grid, evaluation_rounding
 from bqp.testing import reference
 from bqp.testing.strategies import integers, symmetric
 
@@ -104,3 +104,16 @@ def test_decimals_are_proven_by_their_grid():
     every = bqp.solve(problem, solver="exact", backend="enumeration", reductions=())
     assert tree.status is bqp.Status.OPTIMAL and tree.lower_bound <= every.energy <= tree.energy + 1e-9
     assert tree.gap <= 1e-8
+
+
+def test_huge_and_tiny_data_have_no_grid():
+    for scale in (1e305, 1e-310):  # no warning of an overflow, and a margin that does not vanish
+        problem = bqp.BQP(scale * (np.ones((3, 3)) - np.eye(3)), [0.1 * scale, 0, 0])
+        assert energy_grid(problem) is None and evaluation_rounding(problem) > 0
+
+
+def test_subnormal_data_are_enumerated():
+    problem = bqp.BQP(5e-324 * np.array([[0.0, 3.0], [3.0, 0.0]]), [0.0, 5e-324])
+    solution = bqp.solve(problem, rng=0, reductions=())
+    assert solution.energy == float(reference.exact_optimum(problem))
+    assert solution.lower_bound <= reference.exact_optimum(problem)

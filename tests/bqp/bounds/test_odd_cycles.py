@@ -1,5 +1,6 @@
 """Odd cycles: separation against all cycles, the bound against enumeration, its certificate, the tree on top of it."""
 
+import heapq
 import itertools
 from fractions import Fraction
 from functools import partial
@@ -93,7 +94,10 @@ def test_contract():
     check_bound(partial(odd_cycles_bound, max_rounds=25))
 
 
-@given(problem=strategies.problems(max_n=7) | strategies.float_problems(max_n=6))
+SCALES = (1.0, 1e-3, 1e6, 1e-12, 1e12, 1e-310)  # the last below what float64 holds in full
+
+
+@given(problem=strategies.problems(max_n=7) | strategies.float_problems(max_n=6, scales=SCALES))
 @example(bqp.BQP(np.ones((1, 1))))
 def test_the_bound_is_never_above_the_optimum(problem):
     assert odd_cycles_bound(problem).value <= reference.exact_optimum(problem)
@@ -203,7 +207,9 @@ def check_proof(problem, solution, best):
     assert solution.gap <= tolerance
 
 
-@given(problem=strategies.problems(max_n=8) | strategies.float_problems(max_n=7), seed=st.integers(0, 99))
+@given(
+    problem=strategies.problems(max_n=8) | strategies.float_problems(max_n=7, scales=SCALES), seed=st.integers(0, 99)
+)
 def test_the_tree_finds_what_enumeration_finds(problem, seed):
     check_proof(problem, Exact(**CYCLES).solve(problem, rng=seed), reference.exact_optimum(problem))
 
@@ -259,11 +265,45 @@ def test_a_stopped_search_goes_on_from_its_checkpoint(tmp_path):
     assert path.exists() and first.status is bqp.Status.MAX_MOVES and first.lower_bound < first.energy
     with pytest.raises(FormatError, match="no checkpoint of this version and method"):
         Exact(backend="branch_and_bound", checkpoint=path).solve(problem)
-    with pytest.raises(ParameterError, match="belongs to another problem"):
-        Exact(**CYCLES, checkpoint=path).solve(branching(3))
+    larger = bqp.BQP(np.pad(problem.Q.to_dense(), (0, 1)), offset=problem.offset)  # the same pairs
+    for other in (branching(3), larger):
+        with pytest.raises(ParameterError, match="belongs to another problem"):
+            Exact(**CYCLES, checkpoint=path).solve(other)
     second = Exact(**CYCLES, checkpoint=path).solve(problem, rng=1)
     assert second.status is bqp.Status.OPTIMAL and second.energy == second.lower_bound == best.energy
     assert second.stats["nodes"] > 1 and not path.exists()
+
+
+def test_ctrl_c_loses_no_node(tmp_path, monkeypatch):
+    """An interrupt where a node is taken from the heap: what is saved still holds it."""
+    problem, path = branching(), tmp_path / "open.npz"
+    best = Exact(**CYCLES).solve(problem, rng=0).energy
+
+    take = heapq.heappop
+
+    def interrupted(heap):
+        n_open = len(heap)
+        take(heap)
+        if n_open > 1:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("bqp.solvers._cycles.heapq.heappop", interrupted)
+        first = Exact(**CYCLES, checkpoint=path).solve(problem, rng=0)
+    assert first.status is bqp.Status.STOPPED and first.lower_bound < best == first.energy
+    with np.load(path) as data:
+        assert len(data["bounds"]) == 2 and {*data["fixed"].min(axis=1)} == {-1}
+    second = Exact(**CYCLES, checkpoint=path).solve(problem, rng=0)
+    assert second.status is bqp.Status.OPTIMAL and second.energy == second.lower_bound == best
+
+
+def test_ctrl_c_inside_a_descent_stops_the_tree(monkeypatch):
+    def interrupted(self, *args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bqp.solvers.coordinate_descent.CoordinateDescent._search", interrupted)
+    solution = Exact(**CYCLES).solve(branching(), rng=0)
+    assert solution.status is bqp.Status.STOPPED and -np.inf < solution.lower_bound < solution.energy
 
 
 def test_thin_problems_go_to_the_cycles():

@@ -419,6 +419,13 @@ def test_checkpoints_that_do_not_fit_are_refused(tmp_path):
     bqp.solve(frustrated(), solver="exact", rng=0, max_moves=1, checkpoint=path)
     with pytest.raises(ParameterError, match="belongs to another problem"):
         bqp.solve(frustrated(seed=6), solver="exact", checkpoint=path)
+    Q = frustrated().Q.to_dense()
+    first = int(np.argmax(np.abs(Q).sum(axis=1)))
+    order = np.concatenate([[first], np.delete(np.arange(len(Q)), first)])
+    assert first > 0
+    with pytest.raises(ParameterError, match="belongs to another problem"):  # the order in which the tree takes them
+        relabelled = bqp.BQP(Q[np.ix_(order, order)], offset=frustrated().offset, sense="min")
+        bqp.solve(relabelled, solver="exact", checkpoint=path, reductions=())
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(FormatError, match="cannot be read as a checkpoint"):
         bqp.solve(frustrated(), solver="exact", checkpoint=path)
