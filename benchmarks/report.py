@@ -203,7 +203,7 @@ def write_report(path: Path, solvers: Rows, hashing: Rows, sizes: Rows, printed:
 
     here = environment()
     versions = {name: text for rows in (solvers, hashing) for row in rows for name, text in row["versions"].items()}
-    parts = ["<h1>Benchmarks</h1>", f'<p class="note">{html.escape(here["cpu"])}, commit {here["commit"]}. ']
+    parts = ["<h1>Benchmarks</h1>", f'<p class="note">{html.escape(here["processor"])}, commit {here["commit"]}. ']
     shown = ", ".join(f"{name} {text}" for name, text in sorted((here["versions"] | versions).items()))
     parts.append(f"{html.escape(shown)}. Raw rows: the .jsonl files beside this page.</p>")
     for part, title in TITLES.items():

@@ -104,7 +104,7 @@ def environment(packages: tuple[str, ...] = PACKAGES) -> dict:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return {"versions": versions, "cpu": processor(), "commit": commit()}
+    return {"versions": versions, "processor": processor(), "commit": commit()}
 
 
 @cache

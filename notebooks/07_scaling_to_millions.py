@@ -107,8 +107,8 @@ assert max(table[-1] for table in memory.values()) < 4096
 assert right > 0.3, "chance is 0.02"
 
 # %% [markdown]
-# **Answer.** At most linearly, in time and in memory: the exponents in the table (± two standard errors of the fit, four
-# sizes, one run each) are near 1, and below it for merged codes, whose work does not depend on n but for counting the
-# labels. A million points take seconds and some hundreds of bytes a point, where the matrix of similarities would take a
-# terabyte in int8. A code for every point (SDH) costs most; a function fitted to all rows comes next, and a sample of
-# rows does nearly as well.
+# **Answer.** At most linearly, in time and in memory: the exponents in the table (± two standard errors of the fit,
+# four sizes, one run each) are near 1, and below it for merged codes, whose work does not depend on n but for counting
+# the labels. A million points take seconds and some hundreds of bytes a point, where the matrix of similarities would
+# take a terabyte in int8. A code for every point (SDH) costs most; a function fitted to all rows comes next, and a
+# sample of rows does nearly as well.

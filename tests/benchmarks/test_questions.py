@@ -101,7 +101,7 @@ def test_rows_are_kept_and_a_cut_line_is_dropped(tmp_path):
         file.write('{"a": "x", "se')
     again = Rows(path, ["a", "seed"])
     assert len(again) == 2 and again.has({"a": "x", "seed": 1}) and not again.has({"a": "x", "seed": 2})
-    assert "numpy" in again.rows[0]["versions"] and again.rows[0]["cpu"]
+    assert "numpy" in again.rows[0]["versions"] and again.rows[0]["processor"]
     again.add({"a": "x", "seed": 2, "value": 3.0})
     assert [json.loads(line)["seed"] for line in path.read_text().splitlines()] == [0, 1, 2]
     with pytest.raises(TypeError, match="numbers"):
@@ -128,3 +128,9 @@ def test_interval_is_that_of_the_t_test(values):
 
 def test_interval_of_one_value():
     assert np.isnan(interval([1.0])[1])
+
+
+def test_what_a_row_was_made_on_does_not_hide_what_it_measured():
+    rows = Rows(None, ["seed"])
+    rows.add({"seed": 0, "cpu": 1.25, "wall": 2.5})
+    assert rows.rows[0]["cpu"] == 1.25 and rows.rows[0]["wall"] == 2.5
