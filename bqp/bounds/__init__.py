@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from bqp.bounds.cutting_planes import semidefinite_cuts_bound
-from bqp.bounds.odd_cycles import odd_cycles_bound
+from bqp.bounds.odd_cycles import mean_degree, odd_cycles_bound
 from bqp.bounds.roof_dual import roof_dual_bound
 from bqp.bounds.semidefinite import semidefinite_bound
 from bqp.bounds.spectral import spectral_bound
@@ -42,6 +42,8 @@ REGISTRY: dict[str, Callable[..., Bound]] = {
 AUTO_DENSE_UP_TO = 5000  # the largest dense matrix that "auto" factorises: some ten seconds
 AUTO_ROOF_DUAL_ENTRIES = 100_000  # stored pairs of a sparse problem up to which "auto" also looks at the roof dual
 AUTO_ROOF_DUAL_DEGREE = 6.0  # and their mean number: beyond, the roof dual is far below
+AUTO_CYCLES_DEGREE, AUTO_CYCLES_FROM = 7.0, 60  # mean degree up to which, variables from which, "auto" tries odd cycles
+AUTO_CYCLES_PAIRS, AUTO_CYCLES_ROUNDS = 1600, 10  # the most pairs and linear terms, and rounds: a second at most
 
 
 def lower_bound(problem: BQP, method: str = "auto", **options) -> Bound:
@@ -53,7 +55,8 @@ def lower_bound(problem: BQP, method: str = "auto", **options) -> Bound:
     method : {"auto", "semidefinite", "semidefinite_cuts", "odd_cycles", "roof_dual", "spectral", "trivial"}
         "auto" takes the best of what is affordable: "trivial"; "semidefinite" wherever the structure lets it be proven
         in seconds (dense up to n = 5,000, sparse whose factorisation stays sparse, low rank and groups of any size);
-        "roof_dual" for sparse problems with few pairs a variable.
+        "roof_dual" for sparse problems with few pairs a variable; ten rounds of "odd_cycles" from 60 variables on where
+        pairs and linear terms come to at most 7 a variable and 1,600 in all.
     **options
         Settings of the method ("auto" hands them to "semidefinite").
 
@@ -86,6 +89,9 @@ def lower_bound(problem: BQP, method: str = "auto", **options) -> Bound:
         found = [trivial_bound(problem)]
         if _is_thin(problem):
             found.append(roof_dual_bound(problem))
+        degree = mean_degree(problem)
+        if problem.n >= AUTO_CYCLES_FROM and degree <= min(AUTO_CYCLES_DEGREE, 2.0 * AUTO_CYCLES_PAIRS / problem.n):
+            found.append(odd_cycles_bound(problem, max_rounds=AUTO_CYCLES_ROUNDS))
         with suppress(ProblemError):  # too large: what there is must do
             found.append(semidefinite_bound(problem, **{"dense_up_to": AUTO_DENSE_UP_TO, **options}))
         return raised_to_grid(problem, max(found, key=lambda bound: bound.value))

@@ -28,11 +28,12 @@ from bqp.bounds.linear import linear_program
 from bqp.bounds.storages import bordered
 from bqp.errors import ProblemError
 from bqp.flow.roof import written_out
+from bqp.forms import Dense, Sparse
 from bqp.problem import BQP
 from bqp.rng import RandomLike, as_seed_sequence, streams
 from bqp.solution import Bound
 
-__all__ = ["MOST_EDGES", "CycleRelaxation", "odd_cycles_bound", "sparse_homogeneous"]
+__all__ = ["MOST_EDGES", "CycleRelaxation", "mean_degree", "odd_cycles_bound", "sparse_homogeneous"]
 
 MOST_EDGES = 200_000
 _VIOLATED = 1e-4  # the least violation of a cycle that is worth a row
@@ -40,6 +41,18 @@ _LOOSE = 0.1  # rows that are slacker than that, without a multiplier, go
 _UNIT = np.finfo(np.float64).eps / 2.0
 _SOURCES = 256  # between two looks at the clock
 _STALL, _STALLED = 10, 1e-6  # rounds that together gain less than this part of the bound are the last
+
+
+def mean_degree(problem: BQP) -> float:
+    """Pairs and linear terms that a variable takes part in, on average; infinite for structured forms."""
+    form = problem.Q
+    if isinstance(form, Sparse):
+        pairs = form.Q.nnz - np.count_nonzero(form.diagonal())
+    elif isinstance(form, Dense):
+        pairs = np.count_nonzero(form.Q) - np.count_nonzero(form.diagonal())
+    else:
+        return np.inf
+    return (pairs + 2 * np.count_nonzero(problem.c)) / max(1, problem.n)
 
 
 def sparse_homogeneous(problem: BQP) -> tuple[sp.csr_array, float]:

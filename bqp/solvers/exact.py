@@ -6,10 +6,7 @@ from os import PathLike
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
-
 from bqp.errors import ParameterError, ProblemError
-from bqp.forms import Dense, Sparse
 from bqp.problem import BQP
 from bqp.solution import Status
 from bqp.solvers.base import Solver, check_count
@@ -134,17 +131,7 @@ class Exact(Solver):
         limit = self.max_n if n_solutions > 1 or self.ties == "random" else min(_ENUMERATE_BELOW, self.max_n)
         if problem.n <= limit:
             return "enumeration"
-        thin = problem.n >= _SPARSE_FROM and _mean_degree(problem) <= _SPARSE_DEGREE
+        from bqp.bounds.odd_cycles import mean_degree
+
+        thin = problem.n >= _SPARSE_FROM and mean_degree(problem) <= _SPARSE_DEGREE
         return "odd_cycles" if thin else "branch_and_bound"
-
-
-def _mean_degree(problem: BQP) -> float:
-    """Pairs and linear terms that a variable takes part in, on average; infinite for structured forms."""
-    form = problem.Q
-    if isinstance(form, Sparse):
-        pairs = form.Q.nnz - np.count_nonzero(form.diagonal())
-    elif isinstance(form, Dense):
-        pairs = np.count_nonzero(form.Q) - np.count_nonzero(form.diagonal())
-    else:
-        return np.inf
-    return (pairs + 2 * np.count_nonzero(problem.c)) / max(1, problem.n)

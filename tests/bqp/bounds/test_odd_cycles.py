@@ -150,6 +150,18 @@ def test_the_certificate_proves_the_bound(seed):
     assert float(exact) - bound.value <= 1e-9 * abs(bound.value)
 
 
+@pytest.mark.parametrize("problem", [torus(8, 0), glass(80, 4, 1, field=0.5)])
+def test_auto_takes_cycles_where_they_are_better(problem):
+    auto, semidefinite = (bqp.lower_bound(problem, method=method) for method in ("auto", "semidefinite"))
+    assert auto.kind == "odd_cycles" and auto.value > semidefinite.value
+
+
+@pytest.mark.parametrize("problem", [glass(100, 60, 0), glass(50, 4, 0), glass(1200, 4, 0)])
+def test_auto_leaves_cycles_to_thin_problems_of_some_size(problem, monkeypatch):
+    monkeypatch.setattr("bqp.bounds.odd_cycles_bound", None)
+    assert bqp.lower_bound(problem).kind == "semidefinite"
+
+
 def test_limits_and_options_of_the_bound():
     problem = torus(8, 0, unit=False)
     whole = odd_cycles_bound(problem)
