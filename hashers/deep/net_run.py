@@ -81,7 +81,8 @@ class NetRun:
         self.scaling = function.scaling(X, weight)
         self.shown = -1
         made = self.net if make_head is None else _WithHead(self.net, make_head)
-        self.trainer = function.trainer(made, X, self.scaling, seed, _fingerprint(hasher, X, S, self.net), self._show)
+        mark = _fingerprint(hasher, X, S, self.net, function.validation)
+        self.trainer = function.trainer(made, X, self.scaling, seed, mark, self._show)
         self.head = None if make_head is None else self.trainer.module.head
 
     def outputs(self, rows=None):
@@ -187,11 +188,10 @@ class _WithHead:
             return WithHead(self.inner.untrained(seed), self.make_head())
 
 
-def _fingerprint(hasher, X, S, net):
-    """A hash of what a run depends on beside the trainer's settings: method, supervision, layers, some of X."""
+def _fingerprint(hasher, X, S, net, validation):
+    """A hash of what a run depends on beside the trainer's settings: method, supervision, net, some of X."""
     left_out = ("function", "verbose", "n_jobs", "random_state")
     parameters = hasher.get_params(deep=False).items()
     settings = sorted((name, repr(value)) for name, value in parameters if name not in left_out)
     some = X.take(np.unique(np.linspace(0, len(X) - 1, SOME_ROWS).astype(int)))
-    shape = net.layers, type(net.module).__name__, net.head, net.image_shape
-    return joblib.hash((type(hasher).__name__, settings, S, some, shape))
+    return joblib.hash((type(hasher).__name__, settings, S, some, net.description(), validation))

@@ -1,5 +1,6 @@
 """Rows of features for a net: arrays, memory maps and torch datasets behind one door, read a batch at a time."""
 
+import hashlib
 import sys
 
 import numpy as np
@@ -189,6 +190,11 @@ class Scaling:
     def none(cls, d):
         """Features as they are."""
         return cls(np.zeros(d, np.int32), np.zeros(d), np.ones(d))
+
+    def fingerprint(self):
+        """A hash of the numbers."""
+        parts = (self.exponent.astype("<i4"), self.mean.astype("<f8"), self.scale.astype("<f8"))
+        return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()
 
     def __call__(self, x):
         """Scaled features of a batch, shape (b, d), float32; may hold infinity where float32 is too narrow."""

@@ -1,5 +1,6 @@
 """A trained net as arrays and plain data: it pickles, is saved without pickle, and becomes a torch module on use."""
 
+import hashlib
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,16 @@ class TrainedNet(BaseEstimator):
     def untrained(self, seed):
         """The module with initial weights."""
         return make_module(self.layers, self.module, self.image_shape, self.n_features, self.n_outputs, self.head, seed)
+
+    def description(self):
+        """What tells this net from another one before training: plain data, and a hash of the weights of a module."""
+        weights = ""
+        if self.module is not None:
+            seal = hashlib.sha256()
+            for name, tensor in self.module.state_dict().items():
+                seal.update(f"{name} {tuple(tensor.shape)}".encode() + _array(tensor).tobytes())
+            weights = seal.hexdigest()
+        return self.layers, type(self.module).__name__, weights, self.head, self.image_shape
 
     def keep(self, module, scaling, factor=None):
         """Take over what was trained."""

@@ -36,6 +36,12 @@ logger = logging.getLogger("hashers")
 
 SCHEDULES = ("one_cycle", "constant")
 
+HASHED = {
+    "fingerprint": " (a hash of rows, supervision, net and settings of the method)",
+    "scaling": " (a hash of means and deviations of the features)",
+}
+"""What settings that are hashes are made of."""
+
 
 def one_cycle(share, warm=0.3, start=25.0, end=1e4):
     """Factor of the largest learning rate when a share of the training is done.
@@ -188,6 +194,7 @@ class Trainer:
             "patience": patience,
             "augmentation": None if augmentation is None else augmentation.settings(),
             "seed": seed,
+            "scaling": self.scaling.fingerprint(),
             "fingerprint": fingerprint,
         }
         self.epoch = self.n_batches = self.stale = 0
@@ -308,9 +315,10 @@ class Trainer:
         for name, mine in self.settings.items():
             theirs = state["settings"].get(name)
             if theirs != mine:
+                about = HASHED.get(name, "")
                 raise ValueError(
-                    f"the checkpoint {self.checkpoint} belongs to another run: its {name} is {theirs!r}, here it is "
-                    f"{mine!r}. Name another file, or delete it to start anew."
+                    f"the checkpoint {self.checkpoint} belongs to another run: its {name}{about} is {theirs!r}, here "
+                    f"it is {mine!r}. Name another file, or delete it to start anew."
                 )
         parts = {"module": {}, "best": {}, "extra": {}, "optimizer": {}}
         for name, tensor in tensors.items():

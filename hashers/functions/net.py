@@ -303,7 +303,7 @@ class NetFunction(HashFunction):
         net = self.net(X.shape[1], q)
         scaling = self.scaling(X, weight)
         held_codes = np.asarray(self.validation[1]) if isinstance(self.validation, tuple | list) else validation
-        mark = _fingerprint(net, X, targets, weight, held_codes)
+        mark = _fingerprint(net, self.loss, X, targets, weight, held_codes)
         with EpochBar(self.verbose) as bar:
             trainer = self.trainer(net, X, scaling, seed, mark, bar.callback)
             bar.trainer = trainer
@@ -379,9 +379,9 @@ class NetFunction(HashFunction):
         return tags
 
 
-def _fingerprint(net, rows, targets, weight, held):
-    """A hash of what a run depends on beside the trainer's settings: layers, targets, weights, some of the features."""
-    seal = hashlib.sha256(repr((net.layers, type(net.module).__name__, net.head, net.image_shape)).encode())
+def _fingerprint(net, loss, rows, targets, weight, held):
+    """A hash of what a run depends on beside the trainer's settings: net, loss, targets, weights, some features."""
+    seal = hashlib.sha256(repr((net.description(), loss)).encode())
     some = np.unique(np.linspace(0, len(rows) - 1, 64).astype(int))
     for array in (targets, weight, held, rows.take(some)):
         seal.update(b"-" if array is None else np.ascontiguousarray(array).tobytes())

@@ -175,6 +175,8 @@ def test_a_run_that_fails_resumes_to_the_same_result(tmp_path, loss):
         DeepHash(4, loss, quantization="squared", function=NetFunction(**settings), random_state=0).fit(X, y)
     with pytest.raises(ValueError, match="belongs to another run"):
         DeepHash(4, loss, function=NetFunction(**settings), random_state=0).fit(X, (y + 1) % 2)
+    with pytest.raises(ValueError, match="belongs to another run"):
+        DeepHash(4, loss, function=NetFunction(validation=0.2, **settings), random_state=0).fit(X, y)
 
 
 @pytest.mark.parametrize(

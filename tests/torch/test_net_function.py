@@ -308,6 +308,25 @@ def test_checkpoint_of_a_function(tmp_path):
     np.testing.assert_array_equal(small(checkpoint=path).fit(X, B).decision_function(X), whole.decision_function(X))
     with pytest.raises(ValueError, match="belongs to another run: its fingerprint"):
         small(checkpoint=path).fit(X, -B)
+    for other, what in [({"loss": "hinge"}, "fingerprint"), ({"standardize": False}, "scaling")]:
+        with pytest.raises(ValueError, match=f"belongs to another run: its {what}"):
+            small(checkpoint=path, **other).fit(X, B)
+    changed = X.copy()
+    changed[1] += 1  # not among the rows that are hashed one by one
+    with pytest.raises(ValueError, match="belongs to another run: its scaling"):
+        small(checkpoint=path).fit(changed, B)
+
+
+def test_a_checkpoint_of_other_weights_to_begin_with(tmp_path):
+    path = str(tmp_path / "checkpoint")
+    own = torch.nn.Linear(X.shape[1], 5)
+    body = torch.nn.Sequential(own, torch.nn.Tanh())
+    NetFunction(body, epochs=1, checkpoint=path, random_state=0).fit(X, B)
+    NetFunction(body, epochs=1, checkpoint=path, random_state=0).fit(X, B)
+    with torch.no_grad():
+        own.bias += 1
+    with pytest.raises(ValueError, match="belongs to another run: its fingerprint"):
+        NetFunction(body, epochs=1, checkpoint=path, random_state=0).fit(X, B)
 
 
 def test_a_bar_and_the_log(capsys, caplog):
