@@ -43,11 +43,11 @@ class DSDH(DeepHasher):
     mu, nu, eta : float, optional
         Default 10, 0.01 and 1 (with a small mu codes follow whatever the net says); published 0.01, 1 and 0.01.
     n_rounds : int, optional
-        Discrete steps, each before equally many epochs of the net. Default a step every second epoch; published 150
-        of one epoch each.
+        Rounds of equally many epochs of the net, with a discrete step before the first, between them and after the
+        last. Default two epochs a round; published 150 rounds of one epoch, none before the first.
     mode : {"default", "published"}
-        "published": random codes, one sweep of discrete coordinate descent a round, one W, pairs of a batch with
-        outdated outputs of all points; the last codes are kept.
+        "published": random codes; after each round of the net one W, and up to ten sweeps of discrete coordinate
+        descent given it; pairs of a batch with outdated outputs of all points (0 at first); the last codes are kept.
     n_jobs : int, optional
         Threads of the discrete step.
     random_state : int, RandomState instance or None
@@ -127,7 +127,7 @@ class DSDH(DeepHasher):
             if is_new:
                 if "B" not in state:
                     state["values"] = np.empty(0)
-                    state["U"] = run.outputs().astype(np.float32) if published else np.empty((0, n_bits), np.float32)
+                    state["U"] = np.zeros((S.n if published else 0, n_bits), np.float32)
                 codes_of(state, None if k == 0 else state["U"] if published else run.outputs())
             return (_StaleLoss if published else _PairLoss)(S, state, eta, run.trainer.device), batches or known
 
@@ -161,6 +161,9 @@ class _CodeStep:
         B = state.get("B")
         if B is None:
             B = self._start()
+            if self.published:  # the net comes first
+                state["B"] = B
+                return
         refit = None if U is None else lambda B, bits: np.asarray(U, dtype=np.float64)[:, bits]
         if self.published:
             result = codes.discrete_cyclic(
