@@ -29,7 +29,7 @@ def _notebook(path):
 
 
 def test_sources_and_results_are_paired():
-    assert len(SOURCES) >= 7
+    assert len(SOURCES) >= 8
     assert {path.stem for path in SOURCES} == {path.stem for path in FOLDER.glob("*.ipynb")}
 
 
