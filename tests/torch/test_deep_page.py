@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("torch", reason="torch (extra torch) is not installed")
 
 PAGE = Path(__file__).parents[2] / "docs" / "deep.md"
-BLOCKS = re.findall(r"^```py\n(.*?)^```$", PAGE.read_text(), flags=re.MULTILINE | re.DOTALL)
+BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), flags=re.MULTILINE | re.DOTALL)
 
 
 def test_the_page(tmp_path, monkeypatch):
