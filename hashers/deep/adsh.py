@@ -148,10 +148,12 @@ class ADSH(DeepHasher):
             return loss, omega
 
         run.alternate(n_rounds, step)
-        v_step(trainer.extra)
+        run.conclude(v_step)
         V = trainer.extra["V"]
+        if not V.any():  # interrupted before there were any codes
+            raise KeyboardInterrupt
         stats = {"mode": self.mode, "n_sampled": sampled, "n_rounds": n_rounds, "gamma": gamma}
-        result = code_result(S, V, "adsh", "ksh", trainer.extra["values"], began, trainer.stopped, **stats)
+        result = code_result(S, V, "adsh", "ksh", trainer.extra.get("values", ()), began, trainer.stopped, **stats)
         return result, run.finish()
 
     def _settings(self, function, n, published):

@@ -132,8 +132,8 @@ class DSDH(DeepHasher):
             return (_StaleLoss if published else _PairLoss)(S, state, eta, run.trainer.device), batches or known
 
         run.alternate(n_rounds, step)
+        run.conclude(lambda state: codes_of(state, state["U"] if published else run.outputs()))
         state = run.trainer.extra
-        codes_of(state, state["U"] if published else run.outputs())
         stats = {"mode": self.mode, "n_rounds": n_rounds, "mu": mu, "nu": nu, "eta": eta}
         result = code_result(S, state["B"], "dsdh", "likelihood", state["values"], began, run.trainer.stopped, **stats)
         return result, run.finish()

@@ -120,6 +120,15 @@ class NetRun:
                 return
             trainer.fit(loss, rows, until=(k + 1) * per_round)
 
+    def conclude(self, step):
+        """Take a last discrete step, ``step(state)``; Ctrl-C leaves the state as it was before."""
+        trainer = self.trainer
+        before = {name: array.copy() for name, array in trainer.extra.items()}
+        try:
+            step(trainer.extra)
+        except KeyboardInterrupt:
+            trainer.extra, trainer.stopped = before, "interrupt"
+
     def finish(self):
         """Keep the net in the function, and return that."""
         self.net.keep(self.trainer.module if self.head is None else self.trainer.module.net, self.scaling)

@@ -115,6 +115,28 @@ def test_ctrl_c_keeps_net_and_codes(cls, monkeypatch):
     assert hasher.codes_.shape == (60, 6)
 
 
+@pytest.mark.parametrize(("cls", "name"), [(ADSH, "v_step"), (DSDH, "discrete_cyclic")])
+@pytest.mark.parametrize("mode", ["default", "published"])
+def test_ctrl_c_in_the_last_step_keeps_net_and_codes(cls, name, mode, monkeypatch):
+    X, y = points(60)
+    step, calls = getattr(codes, name), []
+
+    def counted(*arguments, **settings):
+        calls.append(name)
+        if len(calls) == last:
+            raise KeyboardInterrupt
+        return step(*arguments, **settings)
+
+    monkeypatch.setattr(codes, name, counted)
+    last = None
+    whole = make(cls, mode).fit(X, y)
+    last, calls[:] = len(calls), []
+    hasher = make(cls, mode).fit(X, y)
+    assert hasher.result_.stats["stopped"] == "interrupted" and len(calls) == last
+    assert np.array_equal(hasher.transform(X), whole.transform(X))
+    assert set(np.unique(hasher.codes_)) == {-1, 1}
+
+
 @pytest.mark.parametrize("cls", CLASSES)
 def test_label_sets_and_unknown_labels(cls):
     X, y = points()
