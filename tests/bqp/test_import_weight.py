@@ -11,6 +11,7 @@ HEAVY = (
     "faiss", "lightgbm", "skops", "pytest", "IPython",
 )  # fmt: skip
 ALLOWED = {"bqp", "cython_runtime", "numpy", "scipy", "threadpoolctl"}
+ALLOWED |= {"charset_normalizer"}  # numpy.f2py loads it where it is installed
 
 
 def loaded_by(code: str) -> list[str]:
