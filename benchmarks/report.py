@@ -102,24 +102,19 @@ def solver_lines(rows: list[dict]) -> list[list[str]]:
 
 
 def bound_lines(rows: Rows) -> list[list[str]]:
-    """Bounds of the solvers that prove, in percent below the best value."""
-    lines = []
+    """Bounds in percent below the best value, a line a problem and solver: at its longest limit, medians over seeds."""
+    groups: dict = {}
     for row in rows:
-        best = row["best"]
-        if row["bound"] is None or best is None:
-            continue
-        gap = 100.0 * (best - row["bound"]) / max(1.0, abs(best))
-        lines.append(
-            [
-                row["problem"],
-                row["solver"],
-                f"{row['n']}",
-                f"{row['limit']:g}",
-                f"{max(gap, 0.0):.3f}",
-                f"{row['cpu']:.2f}",
-            ]
-        )
-    return sorted(lines)
+        if row["bound"] is not None and row["best"] is not None:
+            groups.setdefault((row["problem"], row["solver"], row["n"]), []).append(row)
+    lines = []
+    for (problem, solver, n), mine in sorted(groups.items()):
+        longest = max(row["limit"] for row in mine)
+        mine = [row for row in mine if row["limit"] == longest]
+        gap = np.median([100.0 * max(row["best"] - row["bound"], 0.0) / max(1.0, abs(row["best"])) for row in mine])
+        cpu = np.median([row["cpu"] for row in mine])
+        lines.append([problem, solver, f"{n}", f"{longest:g}", f"{gap:.3f}", f"{cpu:.2f}"])
+    return lines
 
 
 def gap_figure(rows: list[dict]) -> str:
@@ -130,7 +125,7 @@ def gap_figure(rows: list[dict]) -> str:
     import matplotlib.pyplot as plt
 
     families = sorted({row["family"] for row in rows})
-    fig, axes = plt.subplots(1, len(families), figsize=(3.6 * len(families), 3.3), sharey=True, squeeze=False)
+    fig, axes = plt.subplots(1, len(families), figsize=(max(7.0, 3.6 * len(families)), 3.6), sharey=True, squeeze=False)
     solvers = sorted({row["solver"] for row in rows} - {"exact", "highs", "cpsat", "scip"})
     for axis, family in zip(axes[0], families):
         for k, solver in enumerate(solvers):
@@ -139,6 +134,9 @@ def gap_figure(rows: list[dict]) -> str:
             gaps = [np.mean([row["gap"] for row in mine if row["limit"] == limit]) for limit in limits]
             axis.plot(limits, np.maximum(gaps, 1e-4), "osD^vPX*"[k % 8] + "-", label=solver, alpha=0.8, ms=5)
         axis.set(title=family, xscale="log", yscale="log", xlabel="limit, seconds")
+        ticks = sorted({row["limit"] for row in rows if row["family"] == family and row["solver"] in solvers})
+        axis.set_xticks(ticks, [f"{limit:g}" for limit in ticks])
+        axis.set_xticks([], minor=True)
         axis.grid(alpha=0.3)
     axes[0, 0].set_ylabel("mean gap, percent (1e-4: none)")
     fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8, frameon=False)
