@@ -181,7 +181,7 @@ def test_limits_and_options_of_the_bound():
 
 
 def test_programs_agree(monkeypatch):
-    problem = glass(25, 4, 1)
+    problem = glass(16, 4, 1)
     assert isinstance(linear_program(np.ones(3)), LinearProgram)
     usual = odd_cycles_bound(problem)
     monkeypatch.setattr(linear, "_PLACES", ("no.such.module",))

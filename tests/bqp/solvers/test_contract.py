@@ -52,7 +52,8 @@ def test_front_door_with_callbacks(check):
 @pytest.mark.parametrize("check", BOUND_CHECKS)
 @pytest.mark.parametrize("method", [*bounds.REGISTRY, "auto"])
 def test_bound(method, check):
-    check_bound(lambda problem: bounds.lower_bound(problem, method=method), only=[check])
+    settings = {"max_rounds": 10} if method == "odd_cycles" and check == "larger" else {}  # dense: hundreds of rounds
+    check_bound(lambda problem: bounds.lower_bound(problem, method=method, **settings), only=[check])
 
 
 # ---- a contract that nobody can break proves nothing -------------------------------------------------------------
