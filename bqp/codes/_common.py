@@ -14,7 +14,7 @@ from bqp.errors import ParameterError, ProblemError
 from bqp.solvers.base import check_callback
 from bqp.supervision import Similarity, check_codes
 
-__all__ = ["Course", "Refit", "call_refit", "check_init", "check_mode", "check_similarity", "signs"]
+__all__ = ["Course", "Refit", "call_refit", "check_init", "check_mode", "check_similarity", "random_codes", "signs"]
 
 Refit = Callable[..., Any]
 """``refit(B, bits, sample_weight=None) -> F``: fit the functions of these bits, return their outputs (n, len(bits))."""
@@ -45,6 +45,11 @@ def check_init(init, n: int, n_bits: int) -> np.ndarray | None:
     if init.shape[1] != n_bits:
         raise ProblemError(f"init must have {n_bits} columns, one a bit, got {init.shape[1]}.")
     return init
+
+
+def random_codes(rng: np.random.Generator, n: int, n_bits: int) -> np.ndarray:
+    """Signs of standard normal numbers, shape (n, n_bits), int8: the start of most published methods."""
+    return np.where(rng.standard_normal((n, n_bits)) > 0, 1, -1).astype(np.int8)
 
 
 def signs(scores: np.ndarray, keep: np.ndarray | None = None, atol: float = 0.0) -> np.ndarray:

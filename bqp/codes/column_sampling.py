@@ -23,7 +23,7 @@ import numpy as np
 from bqp import losses
 from bqp.callbacks import Callback
 from bqp.codes._columns import Columns, SampledBits, check_columns, soft_ratio, sweep_residual_rows
-from bqp.codes._common import Course, check_init, check_mode, check_similarity, signs
+from bqp.codes._common import Course, check_init, check_mode, check_similarity, random_codes, signs
 from bqp.codes._rows import RELATIVE_TIE, blocks_of, sweep_rows
 from bqp.codes.bounds import bounds_of
 from bqp.codes.result import CodeResult
@@ -151,7 +151,7 @@ def column_sampling(
     collapse = Collapse(S, np.arange(S.n, dtype=np.int32)) if published else S.collapse("ksh")
     run = _Run(collapse, n_bits, n_columns, bits, published, generator, resolve_n_jobs(n_jobs), course)
     try:
-        run.begin(run.random_codes() if init is None else collapse.project(init))
+        run.begin(random_codes(run.rng, run.S.n, n_bits) if init is None else collapse.project(init))
         if published:
             run.alternate(n_rounds, n_alternations, soft_labels)
         elif run.n_columns < len(run.known):
@@ -190,9 +190,6 @@ class _Run:
         self.n_columns = min(n_columns, len(self.known))
         self.step = 0
         self.is_whole = True  # False in the midst of an alternation
-
-    def random_codes(self) -> np.ndarray:
-        return np.where(self.rng.standard_normal((self.S.n, self.n_bits)) > 0, 1, -1).astype(np.int8)
 
     def begin(self, B: np.ndarray) -> None:
         self.B = B.copy()
@@ -249,7 +246,7 @@ class _Run:
         for k in range(n_rounds):
             if self.course.stopped:
                 return
-            self.polish(self.random_codes() if k else self.best, max_sweeps)
+            self.polish(random_codes(self.rng, self.S.n, self.n_bits) if k else self.best, max_sweeps)
 
 
 def _other_points(columns: Columns, others, C, B: np.ndarray, published: bool, n_jobs: int) -> None:

@@ -22,7 +22,7 @@ import numpy as np
 from bqp import losses
 from bqp.callbacks import Callback
 from bqp.codes._class_codes import is_published_order
-from bqp.codes._common import Course, Refit, call_refit, check_init, check_mode, signs
+from bqp.codes._common import Course, Refit, call_refit, check_init, check_mode, random_codes, signs
 from bqp.codes._label_models import MODELS, LabelModel, LabelRows, label_rows, misfits
 from bqp.codes.bounds import bounds_of
 from bqp.codes.result import CodeResult
@@ -181,7 +181,7 @@ def discrete_cyclic(
     if variant == "hadamard":
         run.offer(_class_codes(rows, model.rows, n_bits, published))
     elif published:
-        run.repeat(_random_codes(rng, rows.n, n_bits) if init is None else init, max_iterations)
+        run.repeat(random_codes(rng, rows.n, n_bits) if init is None else init, max_iterations)
     elif init is not None:
         run.descend(init, max_iterations)
     else:
@@ -225,10 +225,6 @@ def _check_weight(name: str, value, zero: bool) -> float:
 def _restarts(model: LabelModel) -> int:
     count = next(count for most, count in _RESTARTS if model.rows.n_kinds <= most)
     return min(count, _HINGE_RESTARTS) if model.name == "hinge" else count
-
-
-def _random_codes(rng: np.random.Generator, n: int, n_bits: int) -> np.ndarray:
-    return np.where(rng.standard_normal((n, n_bits)) > 0, 1, -1).astype(np.int8)
 
 
 def _class_codes(points: LabelRows, rows: LabelRows, n_bits: int, published: bool) -> np.ndarray:
@@ -391,7 +387,7 @@ class _Run:
         """Random codes; for label sets the signs of sums of random vectors, one a label, so that sets that share labels
         share bits: what a first round of DCC makes of independent codes of many points."""
         rows = self.model.rows
-        B = _random_codes(rng, rows.n, self.n_bits)
+        B = random_codes(rng, rows.n, self.n_bits)
         if rows.sets is None:
             return B
         vectors = np.sqrt(rows.label_gram().diagonal())[:, None] * rng.standard_normal((rows.n_labels, self.n_bits))
@@ -420,7 +416,7 @@ class _Run:
         """The best codes of the published rounds on all points; merging them does not raise their objective."""
         course = Course(None, self.course.time_left())
         run = _Run(points, self.n_bits, self.refit, course, True, np.copy)
-        run.repeat(_random_codes(rng, points.rows.n, self.n_bits), _PUBLISHED_ITERATIONS)
+        run.repeat(random_codes(rng, points.rows.n, self.n_bits), _PUBLISHED_ITERATIONS)
         if course.stopped == "interrupted":
             self.course.interrupt()
         assert run.best is not None
