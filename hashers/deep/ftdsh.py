@@ -4,13 +4,13 @@ B. Zhuang, G. Lin, C. Shen and I. Reid, "Fast training of triplet-based deep bin
 codes are those of `bqp.codes.triplets`, where each bit is the exact binary quadratic program of the triplet loss.
 """
 
-from hashers.base import CoupledHasher
 from hashers.deep.base import NetFeatures
+from hashers.methods.triplet import TripletHash
 
 __all__ = ["FTDSH"]
 
 
-class FTDSH(NetFeatures, CoupledHasher):
+class FTDSH(NetFeatures, TripletHash):
     """Two-step hashing from triplets with nets.
 
     Minimises ``sum_t w_t max(0, margin q - (d(a, n) - d(a, p)))`` over triplets of an anchor, a positive and a
@@ -89,61 +89,21 @@ class FTDSH(NetFeatures, CoupledHasher):
         verbose=0,
         unlabeled=-1,
     ):
-        self.n_bits = n_bits
-        self.function = function
-        self.margin = margin
-        self.coupled = coupled
-        self.group_size = group_size
-        self.n_per_anchor = n_per_anchor
-        self.solver = solver
-        self.mode = mode
-        self.n_jobs = n_jobs
-        self.random_state = random_state
-        self.verbose = verbose
-        self.unlabeled = unlabeled
-
-    def fit_triplets(self, X, triplets):
-        """Learn from triplets.
-
-        Parameters
-        ----------
-        X : array-like or memory map of shape (n_samples, n_features), or torch dataset
-            Features of all points.
-        triplets : array-like of shape (m, 3), int
-            Rows of X: anchor, positive, negative. The anchor is more similar to the positive than to the negative.
-
-        Returns
-        -------
-        self : FTDSH
-
-        Raises
-        ------
-        ValueError
-            If an index is out of range or a triplet has a point twice.
-
-        Notes
-        -----
-        The nets are trained on the points that occur in a triplet.
-        """
-        from bqp import supervision
-
-        X = self._check_features(X, reset=True)
-        return self._fit(X, supervision.from_triplets(triplets, X.shape[0]))
-
-    def _learn_jointly(self, S, refit, n_bits, n_jobs, rng, callback):
-        from bqp import codes
-
-        coupled = self.mode == "published" if self.coupled is None else self.coupled
-        return codes.triplets(
-            S,
+        super().__init__(
             n_bits=n_bits,
-            margin=self.margin,
-            solver=self.solver,
-            refit=refit if coupled else None,
-            mode=self.mode,
-            group_size=self.group_size,
-            n_per_anchor=self.n_per_anchor,
-            rng=rng,
+            function=function,
+            margin=margin,
+            coupled=coupled,
+            group_size=group_size,
+            n_per_anchor=n_per_anchor,
+            solver=solver,
+            mode=mode,
             n_jobs=n_jobs,
-            callback=callback,
+            random_state=random_state,
+            verbose=verbose,
+            unlabeled=unlabeled,
         )
+
+    @property
+    def _is_coupled(self):
+        return self.mode == "published" if self.coupled is None else self.coupled

@@ -4,7 +4,6 @@ Zhuang, Lin, Shen and Reid, "Fast training of triplet-based deep binary embeddin
 """
 
 from hashers.base import CoupledHasher
-from hashers.functions.base import check_features
 
 __all__ = ["TripletHash"]
 
@@ -103,14 +102,14 @@ class TripletHash(CoupledHasher):
 
         Parameters
         ----------
-        X : array-like or sparse matrix of shape (n_samples, n_features)
+        X : array-like of shape (n_samples, n_features), or other features that `fit` takes
             Features of all points.
         triplets : array-like of shape (m, 3), int
             Rows of X: anchor, positive, negative. The anchor is more similar to the positive than to the negative.
 
         Returns
         -------
-        self : TripletHash
+        self : estimator
 
         Raises
         ------
@@ -123,8 +122,12 @@ class TripletHash(CoupledHasher):
         """
         from bqp import supervision
 
-        X = check_features(self, X, reset=True)
+        X = self._check_features(X, reset=True)
         return self._fit(X, supervision.from_triplets(triplets, X.shape[0]))
+
+    @property
+    def _is_coupled(self):
+        return self.coupled
 
     def _learn_jointly(self, S, refit, n_bits, n_jobs, rng, callback):
         from bqp import codes
@@ -134,7 +137,7 @@ class TripletHash(CoupledHasher):
             n_bits=n_bits,
             margin=self.margin,
             solver=self.solver,
-            refit=refit if self.coupled else None,
+            refit=refit if self._is_coupled else None,
             mode=self.mode,
             group_size=self.group_size,
             n_per_anchor=self.n_per_anchor,
