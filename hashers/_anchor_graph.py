@@ -6,14 +6,14 @@ the one of the authors' code: the mean distance to the farthest of the nearest a
 """
 
 import warnings
-from numbers import Integral, Real
+from numbers import Real
 
 import numpy as np
 from scipy import sparse
 from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.utils import check_random_state
 
-from hashers.functions.base import check_positive
+from hashers.functions.base import check_count, check_positive
 
 __all__ = ["anchor_graph", "anchor_weights"]
 
@@ -72,8 +72,7 @@ def anchor_graph(X, n_anchors=300, n_nearest=3, sigma="auto", random_state=None)
     array([1., 1., 1., 1.])
     """
     for name, value in (("n_anchors", n_anchors), ("n_nearest", n_nearest)):
-        if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-            raise ValueError(f"{name} must be a positive integer: {value!r}.")
+        check_count(value, name)
     if isinstance(sigma, Real):
         sigma = check_positive(sigma, "sigma")
     elif sigma != "auto":

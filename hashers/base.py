@@ -7,7 +7,6 @@ functions while it learns codes derives from `CoupledHasher`. One whose codes ne
 
 import logging
 from dataclasses import replace
-from numbers import Integral
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -18,7 +17,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from hashers import packing
 from hashers._saving import SaveMixin
-from hashers.functions.base import HashFunction, as_function, check_features
+from hashers.bar import Bar
+from hashers.functions.base import HashFunction, as_function, check_count, check_features
 from hashers.functions.refit import Refit
 
 __all__ = ["CoupledHasher", "Hasher"]
@@ -301,13 +301,11 @@ class Hasher(SaveMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
                 f"{type(self).__name__} looks at the labels of points, and pairs or a matrix of similarities have "
                 f"none. Call fit with labels or label sets. {PAIRWISE} take pairs."
             )
-        if isinstance(self.n_bits, bool) or not isinstance(self.n_bits, Integral) or self.n_bits < 1:
-            raise ValueError(f"n_bits must be a positive integer: {self.n_bits!r}.")
+        n_bits = check_count(self.n_bits, "n_bits")
         function = self._default_function() if self.function is None else as_function(self.function)
         rng = check_random_state(self.random_state)
         code_seed, function_seed = (int(seed) for seed in rng.randint(2**31 - 1, size=2))
         _seed_unset(function, function_seed)
-        n_bits = int(self.n_bits)
         with _Progress(n_bits, self.verbose) as progress:
             wanted = self._wanted_similarity(X, S, function, code_seed, progress)
             n_jobs = effective_n_jobs(self.n_jobs)
@@ -384,35 +382,14 @@ def _seed_unset(estimator, seed):
     estimator.set_params(**{name: (seed + k) % (2**31 - 1) for k, name in enumerate(names)})
 
 
-class _Progress:
-    """A bar on the standard error stream for ``verbose >= 1``, lines to the logger "hashers" always."""
+class _Progress(Bar):
+    """A bar of bits, and lines to the logger "hashers" always."""
 
     def __init__(self, n_bits, verbose):
-        self.n_bits, self.verbose = n_bits, verbose
-        self.bar = None
+        super().__init__(verbose, "codes", n_bits)
 
-    def __enter__(self):
-        if self.verbose:
-            from rich.console import Console
-            from rich.progress import Progress
-
-            self.bar = Progress(console=Console(stderr=True), transient=True)
-            self.task = self.bar.add_task("codes", total=self.n_bits)
-            self.bar.start()
-        return self
-
-    def __exit__(self, *exception):
-        if self.bar is not None:
-            self.bar.stop()
-
-    @property
-    def callback(self):
-        return None if self.bar is None else self._update
-
-    def _update(self, event):
-        if self.bar is not None:
-            text = f"codes, objective {event.energy:.6g}"
-            self.bar.update(self.task, completed=min(event.n_moves, self.n_bits), description=text)
+    def state(self, event):
+        return min(event.n_moves, self.total), f"codes, objective {event.energy:.6g}"
 
     def say(self, text):
         logger.info(text)

@@ -4,7 +4,6 @@ A method gives `_learn`, which fits it to validated features, and `_margins`, th
 """
 
 from abc import abstractmethod
-from numbers import Integral
 
 import numpy as np
 from scipy import sparse
@@ -14,9 +13,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from hashers import packing
 from hashers._saving import SaveMixin
-from hashers.functions.base import TAME, check_features
+from hashers.functions.base import TAME, check_count, check_features
 
-__all__ = ["UnsupervisedHasher", "centred_product", "check_n_bits", "largest_exponent", "principal_axes", "scaled"]
+__all__ = ["UnsupervisedHasher", "centred_product", "largest_exponent", "principal_axes", "scaled"]
 
 BLOCK = 4096
 """Rows that are held in float64 at once."""
@@ -64,7 +63,7 @@ class UnsupervisedHasher(SaveMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         ValueError
             If X holds NaN or infinity or has too few rows, or a parameter is out of its range.
         """
-        n_bits = check_n_bits(self.n_bits)
+        n_bits = check_count(self.n_bits, "n_bits")
         X = check_features(self, X, reset=True)
         if X.shape[0] < self._min_rows:
             raise ValueError(
@@ -128,13 +127,6 @@ class UnsupervisedHasher(SaveMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         tags.input_tags.sparse = True
         tags.transformer_tags.preserves_dtype = []
         return tags
-
-
-def check_n_bits(n_bits):
-    """Validate a code length and return it as int."""
-    if isinstance(n_bits, bool) or not isinstance(n_bits, Integral) or n_bits < 1:
-        raise ValueError(f"n_bits must be a positive integer: {n_bits!r}.")
-    return int(n_bits)
 
 
 def largest_exponent(X):

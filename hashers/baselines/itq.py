@@ -7,6 +7,7 @@ import numpy as np
 
 from hashers import packing
 from hashers.baselines._base import UnsupervisedHasher, centred_product, principal_axes
+from hashers.functions.base import check_count
 
 __all__ = ["ITQ"]
 
@@ -70,8 +71,7 @@ class ITQ(UnsupervisedHasher):
         self.random_state = random_state
 
     def _learn(self, X, n_bits, rng):
-        if isinstance(self.max_iter, bool) or not isinstance(self.max_iter, int | np.integer) or self.max_iter < 0:
-            raise ValueError(f"max_iter must be an integer of at least 0: {self.max_iter!r}.")
+        check_count(self.max_iter, "max_iter", least=0)
         self.mean_, axes, _ = principal_axes(X, n_bits, rng)
         V = centred_product(X, self.mean_, axes)
         first, corner = np.linalg.qr(rng.standard_normal((n_bits, n_bits)))

@@ -3,14 +3,12 @@
 Q.-Y. Jiang and W.-J. Li, "Scalable graph hashing with feature transformation", IJCAI 2015.
 """
 
-from numbers import Integral
-
 import numpy as np
 from scipy import sparse
 from scipy.linalg import LinAlgError, cholesky, eigh, solve_triangular
 
 from hashers.baselines._base import BLOCK, UnsupervisedHasher
-from hashers.functions.base import check_positive
+from hashers.functions.base import check_count, check_positive
 
 __all__ = ["SGH"]
 
@@ -83,9 +81,7 @@ class SGH(UnsupervisedHasher):
 
     def _learn(self, X, n_bits, rng):
         for name, least in (("n_anchors", 1), ("n_passes", 0)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-                raise ValueError(f"{name} must be an integer of at least {least}: {value!r}.")
+            check_count(getattr(self, name), name, least)
         rho = check_positive(self.rho, "rho")
         n = X.shape[0]
         self.mean_ = np.asarray(X.mean(axis=0, dtype=np.float64)).ravel()

@@ -3,15 +3,13 @@
 D. Zhang, J. Wang, D. Cai and J. Lu, "Self-taught hashing for fast similarity search", SIGIR 2010.
 """
 
-from numbers import Integral
-
 import numpy as np
 from scipy import sparse
 from sklearn.preprocessing import normalize
 
 from hashers.base import _seed_unset
 from hashers.baselines._base import UnsupervisedHasher
-from hashers.functions.base import as_function, balanced
+from hashers.functions.base import as_function, balanced, check_count
 
 __all__ = ["STH"]
 
@@ -89,8 +87,7 @@ class STH(UnsupervisedHasher):
         self.random_state = random_state
 
     def _learn(self, X, n_bits, rng):
-        if isinstance(self.n_neighbors, bool) or not isinstance(self.n_neighbors, Integral) or self.n_neighbors < 1:
-            raise ValueError(f"n_neighbors must be a positive integer: {self.n_neighbors!r}.")
+        check_count(self.n_neighbors, "n_neighbors")
         if self.metric not in ("cosine", "euclidean"):
             raise ValueError(f'metric must be "cosine" or "euclidean": {self.metric!r}.')
         if n_bits >= X.shape[0]:

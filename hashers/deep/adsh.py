@@ -12,10 +12,10 @@ import time
 import numpy as np
 
 from hashers.deep.asymmetric import AsymmetricLoss, squared_error
-from hashers.deep.net_run import DeepHasher, NetRun, check_count, code_result
-from hashers.functions.base import check_positive
+from hashers.deep.net_run import DeepHasher, NetRun, code_result, start_codes
+from hashers.functions.base import check_count, check_positive
 
-__all__ = ["ADSH", "start_codes"]
+__all__ = ["ADSH"]
 
 PUBLISHED = {"n_rounds": 50, "n_epochs": 3, "n_sampled": 2000, "gamma": 200.0}
 N_SAMPLED = 5000
@@ -136,16 +136,8 @@ class ADSH(DeepHasher):
                 stream = np.random.default_rng([rng, k])
                 state["omega"] = np.sort(known[stream.choice(len(known), sampled, replace=False)])
             omega = state["omega"]
-            loss = AsymmetricLoss(
-                S,
-                np.arange(S.n),
-                state["V"],
-                state["V"],
-                soft_ratio(S, omega),
-                gamma / (S.n * n_bits),
-                trainer.device,
-            )
-            return loss, omega
+            V, pull = state["V"], gamma / (S.n * n_bits)
+            return AsymmetricLoss(S, np.arange(S.n), V, V, soft_ratio(S, omega), pull, trainer.device), omega
 
         run.alternate(n_rounds, step)
         run.conclude(v_step)
@@ -158,25 +150,14 @@ class ADSH(DeepHasher):
 
     def _settings(self, function, n, published):
         """Sampled points, rounds, epochs a round and gamma."""
-        given = {name: getattr(self, name) for name in PUBLISHED}
-        for name in ("n_sampled", "n_rounds", "n_epochs"):
-            if given[name] is not None:
-                given[name] = check_count(given[name], name)
-            elif published:
-                given[name] = PUBLISHED[name]
-        sampled = min(given["n_sampled"] or N_SAMPLED, n)
-        n_epochs = given["n_epochs"] or 1
-        n_rounds = given["n_rounds"] or max(1, round(function.n_epochs(n) * n / (sampled * n_epochs)))
+
+        def count(name, default):
+            value = getattr(self, name)
+            return (PUBLISHED[name] if published else default()) if value is None else check_count(value, name)
+
+        sampled = min(count("n_sampled", lambda: N_SAMPLED), n)
+        n_epochs = count("n_epochs", lambda: 1)
+        n_rounds = count("n_rounds", lambda: max(1, round(function.n_epochs(n) * n / (sampled * n_epochs))))
         if self.gamma is None:
             return sampled, n_rounds, n_epochs, PUBLISHED["gamma"] if published else n / 5.0
         return sampled, n_rounds, n_epochs, check_positive(self.gamma, "gamma", zero=True)
-
-
-def start_codes(S, n_bits, rng, n_jobs):
-    """Codes near the optimum of the KSH loss."""
-    from bqp import codes
-
-    result = codes.learn(S, n_bits, rng=rng, n_jobs=n_jobs, certify=False)
-    if result.stats.get("stopped") == "interrupted":  # no net yet that could be kept
-        raise KeyboardInterrupt
-    return result.B

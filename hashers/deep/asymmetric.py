@@ -50,8 +50,7 @@ class AsymmetricLoss:
         self.size = len(points) * float(self.q) ** 2
         self.collapsed = S.structure == "grouped" and S.V is None
         if self.collapsed:
-            T = np.asarray(S.T, dtype=np.float64)
-            T = np.where(T < 0, ratio * T, T)
+            T = _softened(S.T, ratio)
             a = np.ones(S.n) if S.weights is None else S.weights
             groups, mass = S.groups[points], a[points]
             codes = C.astype(np.float64)
@@ -76,8 +75,7 @@ class AsymmetricLoss:
             squares = ((H @ self.gram) * H).sum(dim=1) - 2.0 * (H * self.sums[groups]).sum(dim=1)
             return ((squares + self.constant[groups]) * self.mass[rows]).mean()
         targets, weights = pair_block(self.S, rows.cpu().numpy(), self.points)
-        targets = np.where(targets < 0, self.ratio * targets, targets)
-        error = self.q * self.tensor(targets) - H @ self.codes.T
+        error = self.q * self.tensor(_softened(targets, self.ratio)) - H @ self.codes.T
         return (self.tensor(weights / self.size) * error.square()).sum() / len(rows)
 
 
@@ -100,8 +98,7 @@ def squared_error(S, rows, U, points, C, ratio=1.0):
     """
     q, U, C = C.shape[1], np.asarray(U, dtype=np.float64), np.asarray(C, dtype=np.float64)
     if S.structure == "grouped" and S.V is None:
-        T = np.asarray(S.T, dtype=np.float64)
-        T = np.where(T < 0, ratio * T, T)
+        T = _softened(S.T, ratio)
         a = np.ones(S.n) if S.weights is None else S.weights
         sums = [group_sums(np.ascontiguousarray(A), S.groups[k], len(T), a[k]) for A, k in ((U, rows), (C, points))]
         mass = [np.bincount(S.groups[k], a[k], minlength=len(T)) for k in (rows, points)]
@@ -111,8 +108,7 @@ def squared_error(S, rows, U, points, C, ratio=1.0):
     total, step = 0.0, max(1, BLOCK // len(points))
     for start in range(0, len(rows), step):
         targets, weights = pair_block(S, rows[start : start + step], points)
-        targets = np.where(targets < 0, ratio * targets, targets)
-        total += float(np.sum(weights * (q * targets - U[start : start + step] @ C.T) ** 2))
+        total += float(np.sum(weights * (q * _softened(targets, ratio) - U[start : start + step] @ C.T) ** 2))
     return total
 
 
@@ -129,3 +125,9 @@ def pair_block(S, rows, points):
         return targets, np.ones(targets.shape) if S.W is None else S.W[block]
     i, j = np.repeat(rows, len(points)), np.tile(points, len(rows))
     return tuple(values.reshape(len(rows), len(points)) for values in S.pair_values(i, j))
+
+
+def _softened(targets, ratio):
+    """Targets in float64, the negative ones times `ratio`."""
+    targets = np.asarray(targets, dtype=np.float64)
+    return np.where(targets < 0, ratio * targets, targets)

@@ -12,10 +12,9 @@ import time
 
 import numpy as np
 
-from hashers.deep.adsh import start_codes
 from hashers.deep.asymmetric import AsymmetricLoss, squared_error
-from hashers.deep.net_run import DeepHasher, NetRun, check_count, code_result
-from hashers.functions.base import check_positive
+from hashers.deep.net_run import DeepHasher, NetRun, code_result, start_codes
+from hashers.functions.base import check_count, check_positive
 from hashers.packing import signs
 
 __all__ = ["DDSH"]
@@ -113,7 +112,7 @@ class DDSH(DeepHasher):
     def _learn(self, X, S, function, n_bits, n_jobs, rng, progress):
         from bqp import codes
         from bqp.codes._columns import soft_ratio
-        from bqp.codes._common import check_mode
+        from bqp.codes._common import check_mode, random_codes
 
         began = time.perf_counter()
         self._check_net(function)
@@ -127,9 +126,8 @@ class DDSH(DeepHasher):
         def step(k, state, is_new):
             if is_new:
                 if "B" not in state:
-                    stream = np.random.default_rng(rng)
                     state["B"] = (
-                        np.where(stream.standard_normal((S.n, n_bits)) > 0, 1, -1).astype(np.int8)
+                        random_codes(np.random.default_rng(rng), S.n, n_bits)
                         if published
                         else start_codes(S, n_bits, rng, n_jobs)
                     )
@@ -142,20 +140,17 @@ class DDSH(DeepHasher):
                     state["others"] = np.setdiff1d(known, state["omega"])
                 B, omega = state["B"], state["omega"]
                 B[omega] = codes.omega_step(S, omega, B, solver=self.solver, mode=self.mode, rng=rng + k)
-                ratio = soft_ratio(S, omega)
-                state["values"] = np.append(
-                    state["values"], squared_error(S, np.arange(S.n), B, omega, B[omega], ratio)
-                )
             omega, others = state["omega"], state["others"]
             C, ratio = state["B"][omega], soft_ratio(S, omega)
+            if is_new:
+                value = squared_error(S, np.arange(S.n), state["B"], omega, C, ratio)
+                state["values"] = np.append(state["values"], value)
             exact = None
             if pull:
-                V = codes.v_step(
+                exact = codes.v_step(
                     C.astype(np.float64), S, omega, state["B"], gamma=0.0, n_sweeps=MOST_SWEEPS, n_jobs=n_jobs
                 )
-                exact = V
-            loss = AsymmetricLoss(S, omega, C, exact, ratio, pull, run.trainer.device)
-            return loss, others
+            return AsymmetricLoss(S, omega, C, exact, ratio, pull, run.trainer.device), others
 
         run.alternate(n_steps, step)
         state = run.trainer.extra

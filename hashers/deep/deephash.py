@@ -13,6 +13,7 @@ from hashers.deep import losses
 from hashers.deep.batches import make_batches
 from hashers.deep.losses.base import QUANTIZATIONS, PairSource, quantization_error
 from hashers.deep.net_run import DeepHasher, NetRun, code_result
+from hashers.deep.rows import hold_out
 from hashers.functions.base import check_positive
 
 __all__ = ["DeepHash"]
@@ -125,7 +126,9 @@ class DeepHash(DeepHasher):
         run = NetRun(self, X, S, function, n_bits, rng, progress, make_head=make_head)
         trainer = run.trainer
         term = _BatchLoss(loss, source, self.quantization, strength, run.head, trainer.epochs)
-        train, held = _split(np.flatnonzero(S.known), function.validation, rng)
+        train, held = np.flatnonzero(S.known), None
+        if function.validation is not None:
+            train, held = hold_out(train, function.validation, rng)
         inside = S if held is None and len(train) == S.n else S.restrict(train)
         local = make_batches(inside, trainer.batch_size, self.batches == "balanced")
         trainer.resume()
@@ -138,20 +141,6 @@ class DeepHash(DeepHasher):
         values = [entry["loss"] for entry in trainer.history]
         result = code_result(S, B, "deephash", type(loss).__name__, values, began, trainer.stopped)
         return result, run.finish()
-
-
-def _split(known, share, seed):
-    """Rows to train on, and held-out rows in random order (None without)."""
-    if share is None:
-        return known, None
-    n_held = round(share * len(known)) if 0 < share < 1 else 0
-    if n_held == 0 or n_held == len(known):
-        raise ValueError(
-            f"validation={share!r} holds {n_held} of {len(known)} rows out: give a share above 0 and below 1 that "
-            "leaves rows on both sides, or None."
-        )
-    order = np.random.default_rng(seed).permutation(known)
-    return np.sort(order[n_held:]), order[:n_held]
 
 
 class _BatchLoss:

@@ -16,8 +16,8 @@ import numpy as np
 
 from hashers.deep.batches import make_batches
 from hashers.deep.losses import DPSH, PairSource
-from hashers.deep.net_run import DeepHasher, NetRun, check_count, code_result
-from hashers.functions.base import check_positive
+from hashers.deep.net_run import DeepHasher, NetRun, code_result
+from hashers.functions.base import check_count, check_positive
 
 __all__ = ["DSDH"]
 
@@ -178,11 +178,11 @@ class _CodeStep:
 
     def _start(self):
         from bqp import codes
+        from bqp.codes._common import random_codes
         from bqp.codes.predictable import predictable_codes
 
         if self.published:
-            stream = np.random.default_rng(self.rng)
-            return np.where(stream.standard_normal((self.S.n, self.n_bits)) > 0, 1, -1).astype(np.int8)
+            return random_codes(np.random.default_rng(self.rng), self.S.n, self.n_bits)
         settings, ridge = {**self.settings, "nu": 0.0}, self.settings["regularization"]
         plain = codes.discrete_cyclic(self.S, rng=self.rng, **settings)
         if plain.stats.get("stopped") == "interrupted":

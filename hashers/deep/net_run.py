@@ -1,7 +1,6 @@
 """A net in training by the loss of a hasher, instead of a function that is fitted to finished codes."""
 
 import time
-from numbers import Integral
 
 import joblib
 import numpy as np
@@ -11,7 +10,7 @@ from bqp.codes.result import CodeResult, CodeTrace
 from hashers.deep._torch import quiet_torch
 from hashers.deep.base import NetFeatures
 
-__all__ = ["DeepHasher", "NetRun", "check_count", "code_result"]
+__all__ = ["DeepHasher", "NetRun", "code_result", "start_codes"]
 
 SOME_ROWS = 64
 """Rows of X that enter the fingerprint of a run."""
@@ -147,11 +146,14 @@ class NetRun:
             self.progress.say(f"net, epoch {self.shown + 1} of {self.trainer.epochs}, loss {event.energy:.4g}")
 
 
-def check_count(value, name):
-    """A positive integer."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-        raise ValueError(f"{name} must be a positive integer: {value!r}.")
-    return int(value)
+def start_codes(S, n_bits, rng, n_jobs):
+    """Codes near the optimum of the KSH loss."""
+    from bqp import codes
+
+    result = codes.learn(S, n_bits, rng=rng, n_jobs=n_jobs, certify=False)
+    if result.stats.get("stopped") == "interrupted":  # no net yet that could be kept
+        raise KeyboardInterrupt
+    return result.B
 
 
 def code_result(S, B, method, loss, values, began, stopped, **stats):

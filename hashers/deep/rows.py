@@ -7,13 +7,12 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils.validation import validate_data
 
-__all__ = ["Rows", "Scaling", "check_rows"]
+from hashers.functions.base import TAME, check_finite
+
+__all__ = ["Rows", "Scaling", "check_rows", "hold_out"]
 
 BLOCK = 4096
 """Rows looked at together where all rows are."""
-
-TAME = 40
-"""Binary exponents up to this size are left as they are, see `hashers.functions.base.balanced`."""
 
 
 class Rows:
@@ -120,15 +119,37 @@ def check_rows(estimator, X, reset):
 
 def _finite(rows):
     """Raise where an array holds NaN or infinity; looks at a block of rows at a time."""
-    from hashers.functions.base import _check_finite
-
     if rows.source.dtype.kind == "f":
         for part in rows.blocks():
             try:
-                _check_finite(rows.source[part])
+                check_finite(rows.source[part])
             except ValueError:
-                _check_finite(rows.source)  # for the place in all of X
+                check_finite(rows.source)  # for the place in all of X
     return rows
+
+
+def hold_out(rows, share, seed):
+    """Rows to train on, in order, and a share of them held out, in random order.
+
+    Parameters
+    ----------
+    rows : ndarray of int
+    share : float
+    seed : int
+
+    Raises
+    ------
+    ValueError
+        If no rows are left on one side.
+    """
+    n_held = round(share * len(rows)) if 0 < share < 1 else 0
+    if n_held == 0 or n_held == len(rows):
+        raise ValueError(
+            f"validation={share!r} holds {n_held} of {len(rows)} rows out: give a share above 0 and below 1 that "
+            "leaves rows on both sides, or None."
+        )
+    order = np.random.default_rng(seed).permutation(rows)
+    return np.sort(order[n_held:]), order[:n_held]
 
 
 def _is_dataset(X):

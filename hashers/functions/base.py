@@ -9,7 +9,7 @@ features.
 import copy
 import math
 from abc import abstractmethod
-from numbers import Real
+from numbers import Integral, Real
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -26,7 +26,9 @@ __all__ = [
     "HashFunction",
     "as_function",
     "balanced",
+    "check_count",
     "check_features",
+    "check_finite",
     "check_positive",
     "join",
 ]
@@ -63,11 +65,11 @@ def check_features(estimator, X, reset):
     dtype = np.float32 if str(getattr(X, "dtype", "")) in NARROW else np.float64
     X = validate_data(estimator, X, accept_sparse="csr", dtype=dtype, reset=reset, ensure_all_finite=False)
     if not get_config()["assume_finite"]:
-        _check_finite(X)
+        check_finite(X)
     return X
 
 
-def _check_finite(X):
+def check_finite(X):
     """Raise where a dense or csr X holds NaN or infinity."""
     values = X.data if sparse.issparse(X) else X
     with np.errstate(over="ignore", invalid="ignore"):
@@ -127,6 +129,14 @@ def check_positive(value, name, *, zero=False):
     if not good or value < 0 or (value == 0 and not zero):
         raise ValueError(f"{name} must be a finite number {'of at least' if zero else 'above'} 0: {value!r}.")
     return float(value)
+
+
+def check_count(value, name, least=None):
+    """Validate a positive integer, or one of at least `least`, and return it as int."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < (1 if least is None else least):
+        wanted = "a positive integer" if least is None else f"an integer of at least {least}"
+        raise ValueError(f"{name} must be {wanted}: {value!r}.")
+    return int(value)
 
 
 class HashFunction(BaseEstimator):

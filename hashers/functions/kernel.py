@@ -13,7 +13,7 @@ from sklearn.utils import check_random_state
 from hashers import packing
 from hashers.functions._kernels import KERNELS, leave_one_out_error, squared_norms
 from hashers.functions._ridge import NormalEquations
-from hashers.functions.base import Design, HashFunction, balanced, check_positive, check_targets
+from hashers.functions.base import Design, HashFunction, balanced, check_count, check_positive, check_targets
 
 __all__ = ["KernelFunction"]
 
@@ -207,14 +207,12 @@ class KernelFunction(HashFunction):
         return margins
 
     def _check_parameters(self):
-        if isinstance(self.n_anchors, bool) or not isinstance(self.n_anchors, int | np.integer) or self.n_anchors < 1:
-            raise ValueError(f"n_anchors must be a positive integer: {self.n_anchors!r}.")
+        check_count(self.n_anchors, "n_anchors")
         if self.anchors not in ("random", "kmeans"):
             raise ValueError(f'anchors must be "random" or "kmeans": {self.anchors!r}.')
         if self.kernel not in KERNELS:
             raise ValueError(f"kernel must be one of {', '.join(KERNELS)}: {self.kernel!r}.")
-        if isinstance(self.degree, bool) or not isinstance(self.degree, int | np.integer) or self.degree < 1:
-            raise ValueError(f"degree must be a positive integer: {self.degree!r}.")
+        check_count(self.degree, "degree")
         if isinstance(self.sigma, str):
             if self.sigma not in WIDTHS:
                 raise ValueError(f"sigma must be a number above 0 or one of {', '.join(WIDTHS)}: {self.sigma!r}.")

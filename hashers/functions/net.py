@@ -6,14 +6,14 @@ embedding networks", CVPR 2016. The head of slices: H. Lai et al., CVPR 2015 (se
 """
 
 import hashlib
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from sklearn.utils import check_random_state
 
 from hashers import packing
-from hashers.functions.base import HashFunction, check_positive, check_targets
+from hashers.functions.base import HashFunction, check_count, check_positive, check_targets
 
 __all__ = ["NetFunction"]
 
@@ -202,11 +202,11 @@ class NetFunction(HashFunction):
         if kind == "conv" and shape is None:
             raise ValueError('module="conv" needs image_shape, (height, width) or (channels, height, width) of a row.')
         n_hidden = self.n_hidden if self.n_hidden is not None else (512, 256) if kind == "mlp" else (256,)
-        n_hidden = [_check_count(n, "n_hidden") for n in n_hidden]
+        n_hidden = [check_count(n, "n_hidden", least=1) for n in n_hidden]
         if kind == "mlp":
             layers, width = mlp_layers(n_features, n_hidden, dropout)
         else:
-            n_channels = [_check_count(n, "n_channels") for n in self.n_channels]
+            n_channels = [check_count(n, "n_channels", least=1) for n in self.n_channels]
             layers, width = conv_layers(shape, n_channels, n_hidden, dropout)
         return TrainedNet(layers=layers + head_layers(width, n_outputs, self.head), **own)
 
@@ -233,12 +233,12 @@ class NetFunction(HashFunction):
         from hashers.deep.training import SCHEDULES, Trainer
 
         _check_choice(self.schedule, "schedule", SCHEDULES)
-        patience = None if self.patience is None else _check_count(self.patience, "patience")
-        n_threads = None if self.n_threads is None else _check_count(self.n_threads, "n_threads")
+        patience = None if self.patience is None else check_count(self.patience, "patience", least=1)
+        n_threads = None if self.n_threads is None else check_count(self.n_threads, "n_threads", least=1)
         augmentation = None
         if net.image_shape is not None:
             kinds = ("shift",) if isinstance(self.augment, str) and self.augment == "auto" else self.augment
-            max_shift = _check_count(self.max_shift, "max_shift", least=0)
+            max_shift = check_count(self.max_shift, "max_shift", least=0)
             augmentation = Augmentation(kinds or (), net.image_shape, max_shift)
         elif not (isinstance(self.augment, str) and self.augment == "auto") and self.augment:
             raise ValueError(f"augment={self.augment!r} changes images: give image_shape, or leave it out.")
@@ -247,7 +247,7 @@ class NetFunction(HashFunction):
             rows,
             scaling=scaling,
             epochs=self.n_epochs(len(rows)),
-            batch_size=_check_count(self.batch_size, "batch_size"),
+            batch_size=check_count(self.batch_size, "batch_size", least=1),
             learning_rate=check_positive(self.learning_rate, "learning_rate"),
             weight_decay=check_positive(self.weight_decay, "weight_decay", zero=True),
             schedule=self.schedule,
@@ -266,7 +266,7 @@ class NetFunction(HashFunction):
         """Epochs for n rows."""
         if self.epochs is None:
             return int(np.clip(EPOCH_ROWS / np.sqrt(n), *EPOCHS))
-        return _check_count(self.epochs, "epochs")
+        return check_count(self.epochs, "epochs", least=1)
 
     def scaling(self, rows, weight=None):
         """The `hashers.deep.rows.Scaling` of these settings for training rows."""
@@ -319,6 +319,8 @@ class NetFunction(HashFunction):
 
     def _split(self, n, weight, seed):
         """Rows to train on, and rows held out (None without, or with validation rows of one's own)."""
+        from hashers.deep.rows import hold_out
+
         counted = np.arange(n) if weight is None else np.flatnonzero(weight > 0)
         share = self.validation
         if isinstance(share, tuple | list) and len(share) != 2:
@@ -327,14 +329,8 @@ class NetFunction(HashFunction):
             return counted, None
         if isinstance(share, bool) or not isinstance(share, Real) or not 0 < float(share) < 1:
             raise ValueError(f"validation must be a share between 0 and 1, a tuple (X, B), or None: {share!r}.")
-        n_held = round(share * len(counted))
-        if n_held == 0 or n_held == len(counted):
-            raise ValueError(
-                f"validation={share!r} holds {n_held} of {len(counted)} rows out: give a share that leaves rows on "
-                "both sides, or None."
-            )
-        order = np.random.default_rng(seed).permutation(counted)
-        return np.sort(order[n_held:]), np.sort(order[:n_held])
+        train, held = hold_out(counted, share, seed)
+        return train, np.sort(held)
 
     def _validate(self, trainer, loss, train, held, factor):
         """The callable that gives the loss on validation rows, or None."""
@@ -401,9 +397,3 @@ def _check_module(module):
 def _check_choice(value, name, choices):
     if not isinstance(value, str) or value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(choices)}: {value!r}.")
-
-
-def _check_count(value, name, least=1):
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-        raise ValueError(f"{name} must be an integer of at least {least}: {value!r}.")
-    return int(value)

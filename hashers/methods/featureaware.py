@@ -8,14 +8,13 @@ CVPR 2018), and out-of-fold scores (stacking: Wolpert, Neural Networks 1992).
 import time
 from dataclasses import replace
 from itertools import pairwise
-from numbers import Integral
 
 import numpy as np
 from sklearn.base import clone
 
 from hashers.base import Hasher, _seed_unset
 from hashers.functions import KernelFunction
-from hashers.functions.base import as_function
+from hashers.functions.base import as_function, check_count
 from hashers.methods._score_codes import ScoreSpace
 from hashers.methods._score_search import search
 from hashers.targets import confusion_similarity, label_vectors, out_of_fold_scores
@@ -144,7 +143,7 @@ class FeatureAwareHash(Hasher):
 
     def _learn(self, X, S, function, n_bits, n_jobs, rng, progress):
         for name, least in (("n_folds", 2), ("n_steps", 0)):
-            _check_count(getattr(self, name), name, least)
+            check_count(getattr(self, name), name, least)
         began = time.perf_counter()
         labels = label_vectors(S)
         known = np.asarray(S.known)
@@ -184,11 +183,6 @@ class FeatureAwareHash(Hasher):
         scorer = self._default_function() if self.scorer is None else as_function(self.scorer)
         _seed_unset(scorer, seed)
         return scorer
-
-
-def _check_count(value, name, least):
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-        raise ValueError(f"{name} must be an integer of at least {least}: {value!r}.")
 
 
 def _starts(S, scores, n_bits, n_jobs, rng, callback, own):

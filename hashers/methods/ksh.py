@@ -11,6 +11,7 @@ from sklearn.utils import check_random_state
 from bqp.callbacks import Event
 from hashers.base import Hasher
 from hashers.functions import KernelFunction
+from hashers.functions.base import check_count
 from hashers.methods._ksh_bits import KSHBits
 
 __all__ = ["KSH"]
@@ -137,10 +138,10 @@ class KSH(Hasher):
         if self.mode not in LABELED:
             raise ValueError(f"mode must be one of {', '.join(LABELED)}: {self.mode!r}.")
         published = self.mode == "published"
-        n_labeled = LABELED[self.mode] if self.n_labeled is None else _count(self.n_labeled, "n_labeled", 1)
+        n_labeled = LABELED[self.mode] if self.n_labeled is None else check_count(self.n_labeled, "n_labeled", 1)
         steps = 500 if published else 30
-        steps = steps if self.max_iterations is None else _count(self.max_iterations, "max_iterations", 0)
-        n_cycles = int(not published) if self.n_cycles is None else _count(self.n_cycles, "n_cycles", 0)
+        steps = steps if self.max_iterations is None else check_count(self.max_iterations, "max_iterations", 0)
+        n_cycles = int(not published) if self.n_cycles is None else check_count(self.n_cycles, "n_cycles", 0)
         known = np.flatnonzero(S.known)
         draws = check_random_state(rng)
         rows = np.sort(draws.permutation(known)[:n_labeled])
@@ -189,9 +190,3 @@ def _result(S, B, bits, trace, seconds):
         n_bits=bits.q, loss="ksh", method="ksh", trace=CodeTrace.from_rows(trace), time=seconds,
         stats={"smoothed": bits.smoothed, "n_labeled": len(bits.K)},
     )  # fmt: skip
-
-
-def _count(value, name, least):
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise ValueError(f"{name} must be an integer of at least {least}: {value!r}.")
-    return int(value)

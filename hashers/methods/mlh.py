@@ -5,7 +5,6 @@ M. Norouzi and D. J. Fleet, "Minimal loss hashing for compact binary codes", ICM
 
 import time
 from contextlib import suppress
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from hashers.base import Hasher
 from hashers.baselines._base import centred_product, largest_exponent, principal_axes, scaled
-from hashers.functions.base import TAME, check_positive
+from hashers.functions.base import TAME, check_count, check_positive
 from hashers.functions.linear import LinearFunction
 
 __all__ = ["MLH"]
@@ -160,9 +159,7 @@ class MLH(Hasher):
 
     def _check_parameters(self, n_bits):
         for name, least in (("n_components", 1), ("n_steps", 0), ("batch_size", 1)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-                raise ValueError(f"{name} must be an integer of at least {least}: {value!r}.")
+            check_count(getattr(self, name), name, least)
         check_positive(self.step_size, "step_size")
         check_positive(self.decay, "decay", zero=True)
         r = self.radius

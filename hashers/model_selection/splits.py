@@ -13,6 +13,8 @@ from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
+from hashers.functions.base import check_count
+
 __all__ = ["RetrievalFold", "RetrievalSplit", "known_rows", "retrieval_split"]
 
 
@@ -82,7 +84,7 @@ def retrieval_split(y, n_query=1000, n_train=None, *, per_class=False, stratify=
     rng = check_random_state(random_state)
     rows = np.arange(len(y), dtype=np.int64)
     if per_class:
-        chosen = _choose_per_class(y, _whole(n_query, "n_query"), rng, "queries", spare=1)
+        chosen = _choose_per_class(y, check_count(n_query, "n_query"), rng, "queries", spare=1)
     else:
         chosen = _choose(y, _number(n_query, len(y), "n_query"), stratify, rng, keep_one=True)
     query, database = rows[chosen], rows[~chosen]
@@ -91,7 +93,7 @@ def retrieval_split(y, n_query=1000, n_train=None, *, per_class=False, stratify=
     if n_train is None:
         return RetrievalSplit(query, database, database.copy())
     if per_class:
-        inside = _choose_per_class(y[database], _whole(n_train, "n_train"), rng, "training rows")
+        inside = _choose_per_class(y[database], check_count(n_train, "n_train"), rng, "training rows")
     else:
         inside = _choose(y[database], _number(n_train, len(database), "n_train"), stratify, rng, everyone=True)
     return RetrievalSplit(query, database, database[inside])
@@ -155,7 +157,7 @@ class RetrievalFold(BaseEstimator):
         if y is None:
             raise ValueError("RetrievalFold needs y: queries are drawn by label. Pass the labels or label sets.")
         y, known = _labels(y, self.unlabeled)
-        n_splits = _whole(self.n_splits, "n_splits")
+        n_splits = check_count(self.n_splits, "n_splits")
         rows, rng = np.flatnonzero(known), check_random_state(self.random_state)
         if self.n_query is None:
             if not 2 <= n_splits <= len(rows):
@@ -326,12 +328,6 @@ def _iterative(Y, sizes, rng):
     rest = order[part[order] < 0]
     part[rest] = np.repeat(np.arange(n_parts), room)[rng.permutation(len(rest))]
     return part
-
-
-def _whole(value, name):
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise ValueError(f"{name} must be a positive integer: {value!r}.")
-    return int(value)
 
 
 def _number(value, n, name):

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from hashers.deep.asymmetric import pair_block
+
 __all__ = ["HashLoss", "PairSource", "Pairs", "quantization_error", "row_mean", "signs", "weighted_mean"]
 
 QUANTIZATIONS = (None, "squared", "absolute")
@@ -88,17 +90,11 @@ class PairSource:
         S, rows = self.S, np.asarray(rows)
         known = self.known[rows]
         labels = None
-        if self.grouped:
+        if self.n_labels:
             groups = S.groups[rows]
-            target = S.T[groups][:, groups]
-            weight = np.ones(target.shape) if S.V is None else S.V[groups][:, groups]
-            if S.weights is not None:
-                weight = weight * np.outer(S.weights[rows], S.weights[rows])
-            if self.n_labels:
-                labels = np.eye(self.n_labels, dtype=np.float32)[groups] if self.single else self.sets[groups]
-                labels = like.new_tensor(labels * known[:, None])
-        else:
-            target, weight = S.restrict(rows).to_dense()
+            labels = np.eye(self.n_labels, dtype=np.float32)[groups] if self.single else self.sets[groups]
+            labels = like.new_tensor(labels * known[:, None])
+        target, weight = pair_block(S, rows, rows) if self.grouped else S.restrict(rows).to_dense()
         weight = weight / max(float(weight.max()), np.finfo(np.float64).tiny)
         np.fill_diagonal(weight, 0.0)
         similar = np.clip((np.asarray(target, dtype=np.float64) + 1.0) / 2.0, 0.0, 1.0)
