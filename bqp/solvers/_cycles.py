@@ -21,9 +21,9 @@ from scipy.sparse import csgraph
 
 from bqp.bounds.odd_cycles import CycleRelaxation, sparse_homogeneous
 from bqp.problem import BQP
-from bqp.rounding import energy_grid
 from bqp.solution import Status
 from bqp.solvers._checkpoint import read_checkpoint, require_place, save_checkpoint
+from bqp.solvers._frontier import Frontier
 from bqp.solvers._tree import first_incumbent
 from bqp.solvers.run import Run
 
@@ -109,20 +109,15 @@ def _first_incumbent(problem: BQP, run: Run, x0, seed: int, n_jobs: int) -> None
         run.stop(Status.STOPPED)
 
 
-class _Tree:
-    """Open nodes over the edges of the homogenised graph, best bound first."""
+class _Tree(Frontier):
+    """A search over the edges of the homogenised graph."""
 
     def __init__(self, problem: BQP, run: Run, rtol: float, rng: np.random.Generator):
-        self.problem, self.run, self.rtol = problem, run, rtol
-        self.A, self.constant = sparse_homogeneous(problem)
+        self.A, constant = sparse_homogeneous(problem)
+        super().__init__(problem, run, constant, float(np.abs(self.A.data).max(initial=0.0)), rtol)
         self.relaxation = CycleRelaxation(self.A, rng)
-        self.grid = energy_grid(problem)
-        self.largest = float(np.abs(self.A.data).max(initial=0.0))
-        self.heap: list[_Node] = []
         self.held: _Node | None = None  # the node in work
-        self.closed = np.inf
-        self.numbers, self.nodes, self.most_open, self.fixed_by_cost = 0, 0, 0, 0
-        self.root_bound = -np.inf
+        self.fixed_by_cost = 0
 
     # ---- assignments -------------------------------------------------------------------------------------------
 
@@ -149,27 +144,11 @@ class _Tree:
     # ---- the search --------------------------------------------------------------------------------------------
 
     @property
-    def incumbent(self) -> float:
-        return self.run.energy - self.constant
-
-    @property
-    def goal(self) -> float:
-        """The least bound on z'Az that says of a node: nothing better than the incumbent is there."""
-        if self.grid is not None:
-            return self.grid.closing(self.incumbent)
-        return self.incumbent - self.rtol * max(abs(self.incumbent), self.largest)
-
-    @property
-    def is_open(self) -> bool:
-        return self.held is not None or (bool(self.heap) and self.heap[0].bound < self.goal)
+    def in_work(self) -> list[_Node]:
+        return [] if self.held is None else [self.held]
 
     def root(self) -> _Node:
         return _Node(-float(np.abs(self.A.data).sum()), 0, np.full(len(self.relaxation.weights), _FREE, np.int8))
-
-    def push(self, node: _Node) -> None:
-        heapq.heappush(self.heap, node)
-        self.numbers += 1
-        self.most_open = max(self.most_open, len(self.heap))
 
     def stopping(self) -> bool:
         self.run.tick()
@@ -274,27 +253,10 @@ class _Tree:
             children.append(followed)
         return children
 
-    def prove(self) -> None:
-        """Raise the bound of the run to the least of all nodes."""
-        least = min([self.closed, *(node.bound for node in self.heap[:1])])
-        if self.held is not None:
-            least = min(least, self.held.bound)
-        bound = least + self.constant
-        self.run.prove(min(self.run.energy, bound if self.grid is None else self.grid.raised(bound)))
-
-    def close(self) -> None:
-        """Nothing open can be better: the incumbent is proven."""
-        self.closed = min([self.closed, *(node.bound for node in self.heap)])
-        self.heap = []
-        if self.grid is not None:
-            self.run.prove(self.run.energy - 2.0 * self.grid.spread)
-        else:
-            self.run.prove(min(self.run.energy, self.closed + self.constant))
-
     def statistics(self) -> dict:
         return {
             "method": "branch and cut on odd cycles", "nodes": self.nodes,
-            "open_nodes": len(self.heap) + (self.held is not None), "most_open_nodes": self.most_open,
+            "open_nodes": len(self.heap) + len(self.in_work), "most_open_nodes": self.most_open,
             "rounds": self.relaxation.rounds, "fixed_by_cost": self.fixed_by_cost,
             "root_gap": self.incumbent - self.root_bound,
         }  # fmt: skip
@@ -308,7 +270,7 @@ class _Tree:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Open nodes with their bounds and the incumbent."""
-        nodes = self.heap + ([self.held] if self.held is not None else [])
+        nodes = self.heap + self.in_work
         return {
             "format": np.array(_FORMAT), "fingerprint": np.array(self._fingerprint()),
             "fixed": np.array([node.fixed for node in nodes], np.int8).reshape(-1, len(self.relaxation.weights)),

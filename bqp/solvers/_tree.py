@@ -17,9 +17,9 @@ import numpy as np
 from bqp.bounds.cliques import WIDTHS, CutPool
 from bqp.bounds.homogeneous import homogenise
 from bqp.problem import BQP
-from bqp.rounding import energy_grid
 from bqp.solution import Status
 from bqp.solvers._checkpoint import read_checkpoint, require_place, save_checkpoint
+from bqp.solvers._frontier import Frontier
 from bqp.solvers._nodes import Node, Outcome, process_node
 from bqp.solvers.run import Run
 
@@ -112,24 +112,18 @@ def _work(tree: _Tree, run: Run, executor: ThreadPoolExecutor, seed: int, checkp
         size = min(2 * size, _BATCH)
 
 
-class _Tree:
-    """Open nodes, the incumbent and the bound of a spin problem, on the homogenised matrix with spin 0 fixed to +1."""
+class _Tree(Frontier):
+    """A search on the homogenised matrix of a spin problem, with spin 0 fixed to +1."""
 
     def __init__(self, problem: BQP, run: Run, rtol: float):
-        self.problem, self.run = problem, run
-        A, self.constant = homogenise(problem)
+        A, constant = homogenise(problem)
+        super().__init__(problem, run, constant, float(np.abs(A).max(initial=0.0)), rtol)
         self.is_homogenised = len(A) > problem.n
         reference = len(A) - 1 if self.is_homogenised else int(np.argmax(np.abs(A).sum(axis=1)))
         self.order = np.concatenate([[reference], np.delete(np.arange(len(A)), reference)])
         self.A = np.ascontiguousarray(A[np.ix_(self.order, self.order)])
-        self.grid = energy_grid(problem)
-        self.rtol, self.largest = rtol, float(np.abs(self.A).max(initial=0.0))
-        self.heap: list[Node] = []
-        self.closed = np.inf  # least bound of a node that was pruned
-        self.numbers = 1
-        self.nodes = self.rounds = self.most_open = self.n_warm = 0
+        self.rounds = self.n_warm = 0
         self.root_pool: CutPool | None = None
-        self.root_bound = -np.inf
 
     # ---- assignments -------------------------------------------------------------------------------------------
 
@@ -145,23 +139,8 @@ class _Tree:
 
     # ---- the search --------------------------------------------------------------------------------------------
 
-    @property
-    def incumbent(self) -> float:
-        return self.run.energy - self.constant
-
-    def closing(self, energy: float) -> float:
-        """The least bound on z'Az that says of a node: nothing better than this energy is there."""
-        if self.grid is not None:
-            return self.grid.closing(energy)
-        return energy - self.rtol * max(abs(energy), self.largest)
-
-    @property
-    def is_open(self) -> bool:
-        return bool(self.heap) and self.heap[0].bound < self.closing(self.incumbent)
-
     def push(self, node: Node) -> None:
-        heapq.heappush(self.heap, node)
-        self.most_open = max(self.most_open, len(self.heap))
+        super().push(node)
         if node.V is not None and node.pool is not None:
             self.n_warm += 1
             size = node.V.nbytes + _CUT_BYTES * len(node.pool)
@@ -196,22 +175,6 @@ class _Tree:
             self.closed = min(self.closed, bound)
         for child in outcome.children:
             self.push(Node(bound, self.numbers, child, outcome.pool, outcome.V))
-            self.numbers += 1
-
-    def prove(self) -> None:
-        """Raise the bound of the run to the least of all nodes, none of which may be in work."""
-        least = min([self.closed, *(node.bound for node in self.heap[:1])])
-        bound = least + self.constant
-        self.run.prove(min(self.run.energy, bound if self.grid is None else self.grid.raised(bound)))
-
-    def close(self) -> None:
-        """Nothing open can be better: the incumbent is proven."""
-        self.closed = min([self.closed, *(node.bound for node in self.heap)])
-        self.heap = []
-        if self.grid is not None:
-            self.run.prove(self.run.energy - 2.0 * self.grid.spread)
-        else:
-            self.run.prove(min(self.run.energy, self.closed + self.constant))
 
     def statistics(self) -> dict:
         return {
@@ -249,11 +212,11 @@ class _Tree:
             pool.members[w], pool.signs[w] = arrays[f"members{w}"], arrays[f"signs{w}"]
             pool.gamma[w] = arrays[f"gamma{w}"]
         self.run.offer(arrays["x"])
-        self.nodes, self.rounds, self.numbers, self.most_open = arrays["counts"].tolist()
-        self.closed, self.root_bound = arrays["values"].tolist()
         self.root_pool = pool
         for bound, number, fixed in zip(arrays["bounds"], arrays["numbers"], arrays["fixed"]):
             self.push(Node(float(bound), int(number), fixed, pool))
+        self.nodes, self.rounds, self.numbers, self.most_open = arrays["counts"].tolist()
+        self.closed, self.root_bound = arrays["values"].tolist()
         self.prove()
 
 
