@@ -3,7 +3,7 @@
 Run: ``python -m benchmarks.heuristics [--seconds 5] [--seeds 5] [--n-jobs 1] [--families torus] [--instances G22]``.
 Each run stops at the best known value or at the limit. `gap` is in percent of the best known value (a negative one
 improves on it), `cpu` and `wall` are seconds until the run stopped, all medians over seeds; ``>`` marks those of which
-fewer than half got there. ``--marks`` runs the instances of issue 5, each with the seconds given there, and adds the
+fewer than half got there. ``--marks`` runs the instances that have a mark, each with its seconds (`mark`), and adds the
 gap that is allowed; ``--until mark`` stops them there. ``--clock cpu`` counts the limit of ours in CPU seconds over
 `n_jobs`, which is what a free machine would show: on a shared one the clock on the wall measures the others.
 ``--json FILE`` keeps a line a run and makes none twice. dwave's annealing has no limit of its own: it is called for
@@ -98,7 +98,7 @@ def dwave_annealing(problem, target, seconds, seed) -> tuple[float, str]:
 
 
 def mark(name: str) -> tuple[float, float]:
-    """Seconds that issue 5 grants an instance on two threads, and the gap in percent that it allows."""
+    """The mark of an instance: seconds on two threads, and the gap in percent that it allows."""
     if name == "G22":
         return 30.0, 0.0
     if name.startswith("G") and name[1:].isdigit() and name not in REACHED:
@@ -160,7 +160,7 @@ def main() -> None:
     parser.add_argument("--n-jobs", type=int, default=1, help="threads of ours; the peers have one")
     parser.add_argument("--families", nargs="*", choices=FAMILIES, default=[])
     parser.add_argument("--instances", nargs="*", default=[])
-    parser.add_argument("--marks", nargs="*", choices=["gset", "dense", "ising"], help="the instances of issue 5")
+    parser.add_argument("--marks", nargs="*", choices=["gset", "dense", "ising"], help="the instances that have a mark")
     parser.add_argument("--until", choices=["best", "mark"], default="best", help="the gap at which runs stop")
     parser.add_argument("--clock", choices=["wall", "cpu"], default="wall", help="what limits count")
     parser.add_argument("--json", type=Path, help="keep a line a run here; go on from those that are there")

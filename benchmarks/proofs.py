@@ -13,7 +13,6 @@ time limit and as many threads; one that is not installed is skipped, with a wor
 from __future__ import annotations
 
 import argparse
-import json
 import signal
 import statistics
 import time
@@ -23,9 +22,11 @@ import numpy as np
 
 import bqp
 from benchmarks.instances import instance_folder, load, names
+from benchmarks.rows import Rows
 
 DEFAULT = ("bqp100-1", "gka1d", "pm1s_80.0", "w01_100.0", "pw01_100.0", "g05_60.0", "be100.1", "t2g15_5555")
 PEERS = ("highs", "cpsat", "scip")
+PEER_PACKAGES = ("highspy", "ortools", "pyscipopt")
 GROUPS = {  # beginnings of names, and seconds for each
     "n <= 100, 10 %": (("bqp50", "bqp100", "gka1a", "gka2a", "gka4a", "gka8a", "gka1d", "gka7c"), 120),
     "pm1s_80": (("pm1s_80",), 120),
@@ -69,7 +70,7 @@ def main():
     parser.add_argument("--json", type=Path, help="keep rows here; those that it has are not made again")
     parser.add_argument("--table", action="store_true", help="only print what the file holds")
     arguments = parser.parse_args()
-    rows = json.loads(arguments.json.read_text()) if arguments.json and arguments.json.exists() else []
+    rows = Rows(arguments.json, ["problem", "solver", "limit", "jobs"])
     if not arguments.table:
         bqp.solve(generated("g05", 30, 0), solver="exact", rng=0)  # compiles
         print(HEAD)
@@ -79,18 +80,14 @@ def main():
 
 
 def make(rows, arguments):
-    done = {(row["problem"], row["solver"], row["limit"], row["jobs"]) for row in rows}
     solvers = {"ours": ours_by_cpu if arguments.cpu else ours, **{peer: globals()[peer] for peer in arguments.peers}}
     for group, label, seconds, read in problems(arguments):
         for solver, call in solvers.items():
-            if (label, solver, seconds, arguments.jobs) in done:
+            if rows.has({"problem": label, "solver": solver, "limit": seconds, "jobs": arguments.jobs}):
                 continue
             row = run(group, label, solver, call, read, seconds, arguments.jobs)
             if row is not None:
-                rows.append(row)
-                if arguments.json:
-                    arguments.json.parent.mkdir(parents=True, exist_ok=True)
-                    arguments.json.write_text(json.dumps(rows, indent=0))
+                rows.add(row, packages=("numpy", "scipy", "numba", *PEER_PACKAGES))
 
 
 def problems(arguments):

@@ -1,7 +1,7 @@
 """What each reduction removes, on the files of a folder of instances.
 
 Run ``python -m benchmarks.reductions DIR [PATTERN ...]`` with the folder that holds ``index.csv`` (see
-/work/shared/instances; default patterns bqp50 bqp100 gka imgseg). One row a file: variables, how many each step of
+`benchmarks.instances`; default patterns bqp50 bqp100 gka imgseg). One row a file: variables, how many each step of
 "auto" removes, what is left in how many parts, and the CPU seconds of it all; then the same with probing.
 """
 

@@ -7,7 +7,7 @@ run, and "limit M/s" the rate of a move that were nothing but that copy (deltas 
 it). "read GB/s" is the rate of summing random rows of the same matrix (same bytes, nothing else to do), "of
 bandwidth" the rows that tabu search moves over that. A plain numpy move (update all deltas, take the least free one)
 is the peer. "wide" is the same walk with int32 deltas. "two threads" is the rate of each of two walks that run at
-once and share the matrix. "asked" is the rate that issue 5 asks for. Medians over repeats, in CPU seconds of the
+once and share the matrix. "asked" is the mark. Medians over repeats, in CPU seconds of the
 thread that works.
 """
 

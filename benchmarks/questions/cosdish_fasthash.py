@@ -18,7 +18,6 @@ function replaced them. "soft labels" of FastHash need a squared loss, and are c
 
 from __future__ import annotations
 
-import argparse
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +27,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 
+from benchmarks.questions.command import main_of
 from benchmarks.rows import Rows, clock, interval, pairs, table
 from bqp import codes, losses, supervision
 from bqp.codes._columns import Columns, SampledBits, soft_ratio
@@ -324,28 +324,7 @@ def tables(rows: Rows) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--datasets", nargs="+", default=["digits", "cifar10-deep"])
-    parser.add_argument("--bits", type=int, nargs="+", default=[32])
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--first-seed", type=int, default=0)
-    parser.add_argument("--methods", nargs="+", choices=list(SWAPS), default=list(SWAPS))
-    parser.add_argument("--rows", type=Path, default=ROWS)
-    parser.add_argument("--quick", action="store_true", help="digits, 16 bits, 2 seeds, rows not kept")
-    parser.add_argument("--table", action="store_true", help="make no runs")
-    arguments = parser.parse_args()
-    rows = Rows(None if arguments.quick else arguments.rows, KEY)
-    if arguments.quick:
-        make(rows, ["digits"], [16], range(2), arguments.methods)
-    elif not arguments.table:
-        make(
-            rows,
-            arguments.datasets,
-            arguments.bits,
-            range(arguments.first_seed, arguments.first_seed + arguments.seeds),
-            arguments.methods,
-        )
-    print(tables(rows))
+    main_of(__doc__ or "", make, tables, ROWS, KEY, ("methods", list(SWAPS)), [32], ([16], 2))
 
 
 if __name__ == "__main__":

@@ -26,7 +26,6 @@ cosine of similar pairs; then for held-out queries against held-out rows MAP and
 
 from __future__ import annotations
 
-import argparse
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -40,6 +39,7 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit
 
+from benchmarks.questions.command import main_of
 from benchmarks.questions.cosdish_fasthash import Task
 from benchmarks.rows import Rows, clock, interval, table
 from bqp import codes, supervision
@@ -339,28 +339,7 @@ def _stops_at(loss):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--datasets", nargs="+", default=["digits", "cifar10-deep"])
-    parser.add_argument("--bits", type=int, nargs="+", default=list(LENGTHS))
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--first-seed", type=int, default=0)
-    parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS))
-    parser.add_argument("--rows", type=Path, default=ROWS)
-    parser.add_argument("--quick", action="store_true", help="digits, 8 and 64 bits, one seed, rows not kept")
-    parser.add_argument("--table", action="store_true", help="make no runs")
-    arguments = parser.parse_args()
-    rows = Rows(None if arguments.quick else arguments.rows, KEY)
-    if arguments.quick:
-        make(rows, ["digits"], [8, 64], range(1), arguments.models)
-    elif not arguments.table:
-        make(
-            rows,
-            arguments.datasets,
-            arguments.bits,
-            range(arguments.first_seed, arguments.first_seed + arguments.seeds),
-            arguments.models,
-        )
-    print(tables(rows))
+    main_of(__doc__ or "", make, tables, ROWS, KEY, ("models", list(MODELS)), LENGTHS, ([8, 64], 1))
 
 
 if __name__ == "__main__":
